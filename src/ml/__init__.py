@@ -1,0 +1,1 @@
+"""The guide's short name for `ml_models`: every module here only re-exports."""

@@ -1,0 +1,5 @@
+"""Facade of `ml_models.apps`."""
+
+from ml_models.apps import MLConfig
+
+__all__ = ["MLConfig"]

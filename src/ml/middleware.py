@@ -1,0 +1,5 @@
+"""Facade of `ml_models.middleware`."""
+
+from ml_models.middleware import MLProductTrackingMiddleware, MLTrackingMiddleware
+
+__all__ = ["MLProductTrackingMiddleware", "MLTrackingMiddleware"]

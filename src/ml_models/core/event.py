@@ -1,0 +1,159 @@
+"""The event, declared once.
+
+From the structs of this module come the validator of the track endpoint, the schema of the lake, the JSON Schema and
+the tracker's TypeScript types. `ml_models.data_collection.events` re-exports what shops use.
+"""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+__all__ = ["ALIASES", "INTERACTION_TYPES", "NAMESPACE", "Event", "EventItem", "EventType", "purchase_id"]
+
+NAMESPACE = uuid.UUID("5a1f3c0e-6d5b-5c2e-9b77-0d6c1f9f6a11")
+"""Namespace of every derived event id."""
+
+
+class EventType(StrEnum):
+    """The vocabulary."""
+
+    PAGE_VIEW = "page_view"
+    PAGE_ENGAGEMENT = "page_engagement"
+    PRODUCT_VIEW = "product_view"
+    PRODUCT_LIST_VIEW = "product_list_view"
+    PRODUCT_CLICK = "product_click"
+    SEARCH = "search"
+    SEARCH_CLICK = "search_click"
+    CART_ADD = "cart_add"
+    CART_REMOVE = "cart_remove"
+    CART_UPDATE = "cart_update"
+    CART_VIEW = "cart_view"
+    CHECKOUT_START = "checkout_start"
+    CHECKOUT_STEP = "checkout_step"
+    PURCHASE = "purchase"
+    PURCHASE_SEEN = "purchase_seen"
+    REFUND = "refund"
+    WISHLIST_ADD = "wishlist_add"
+    WISHLIST_REMOVE = "wishlist_remove"
+    REVIEW_SUBMIT = "review_submit"
+    CLICK = "click"
+    FORM_INTERACTION = "form_interaction"
+    REC_SERVED = "rec_served"
+    REC_IMPRESSION = "rec_impression"
+    REC_CLICK = "rec_click"
+    IDENTITY_LINK = "identity_link"
+    CONSENT_CHANGE = "consent_change"
+    CUSTOM = "custom"
+
+
+SERVER_ONLY = frozenset({EventType.REC_SERVED, EventType.IDENTITY_LINK, EventType.REFUND})
+"""Types a browser may not send. A browser's `purchase` is recorded as `purchase_seen`: orders are the truth."""
+
+ALIASES: dict[str, str] = {
+    # Google Analytics 4
+    "view_item": "product_view",
+    "view_item_list": "product_list_view",
+    "select_item": "product_click",
+    "add_to_cart": "cart_add",
+    "remove_from_cart": "cart_remove",
+    "view_cart": "cart_view",
+    "begin_checkout": "checkout_start",
+    "add_shipping_info": "checkout_step",
+    "add_payment_info": "checkout_step",
+    "add_to_wishlist": "wishlist_add",
+    "view_search_results": "search",
+    # Segment's e-commerce specification
+    "Product Viewed": "product_view",
+    "Product List Viewed": "product_list_view",
+    "Product Clicked": "product_click",
+    "Product Added": "cart_add",
+    "Product Removed": "cart_remove",
+    "Cart Viewed": "cart_view",
+    "Checkout Started": "checkout_start",
+    "Checkout Step Completed": "checkout_step",
+    "Order Completed": "purchase",
+    "Order Refunded": "refund",
+    "Products Searched": "search",
+    "Product Added to Wishlist": "wishlist_add",
+    "Product Removed from Wishlist": "wishlist_remove",
+    "Product Reviewed": "review_submit",
+}
+
+INTERACTION_TYPES: dict[str, float] = {
+    "product_view": 1.0,
+    "product_click": 1.0,
+    "wishlist_add": 2.0,
+    "cart_add": 2.0,
+    "purchase": 3.0,
+}
+"""Event types that train, with their default implicit weight."""
+
+
+class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One product inside an event that is about several (a purchase, an impression list)."""
+
+    product_id: str
+    variant_id: str | None = None
+    quantity: int = 1
+    unit_price: int | None = None
+    """Minor units of the event's currency."""
+    position: int | None = None
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One row of the lake. Field order is column order; `data` is stored as one JSON column."""
+
+    event_id: str
+    """UUID text: UUIDv7 from the client, else `uuid5(NAMESPACE, batch_id + ":" + index)`."""
+    event_type: str
+    event_time: datetime
+    """When it happened, skew-corrected, aware UTC."""
+    received_at: datetime
+    """When the server took it, aware UTC."""
+    source: str = "js"
+    """`js`, `middleware`, `server`, `outbox`, `sync` or `import`."""
+    site: str = "default"
+    session_id: str | None = None
+    anonymous_id: str | None = None
+    """From the signed cookie, never from the client."""
+    user_id: str | None = None
+    """External user id from the server's own session or an order, never from the client."""
+    page_view_id: str | None = None
+    page_url: str | None = None
+    referrer: str | None = None
+    product_id: str | None = None
+    """Canonical (parent) product id."""
+    variant_id: str | None = None
+    quantity: int | None = None
+    unit_price: int | None = None
+    """Minor units of `currency`."""
+    currency: str | None = None
+    items: list[EventItem] = []
+    order_id: str | None = None
+    query: str | None = None
+    search_id: str | None = None
+    rec_id: str | None = None
+    placement: str | None = None
+    position: int | None = None
+    revision: int = 0
+    """Grows when an order changes; readers take the highest of an `event_id`."""
+    ip_prefix: str | None = None
+    ip_address: str | None = None
+    """Only where the shop sets `anonymize_ip` False."""
+    country: str | None = None
+    device_type: str | None = None
+    browser: str | None = None
+    os: str | None = None
+    is_bot: bool = False
+    bot_reason: str | None = None
+    consent: str | None = None
+    data: dict[str, Any] = {}
+    """Everything without a column of its own."""
+
+
+def purchase_id(site: str, order_id: str) -> str:
+    """Id of an order's purchase event: the same whichever way the fact arrives."""
+    return str(uuid.uuid5(NAMESPACE, f"purchase:{site}:{order_id}"))

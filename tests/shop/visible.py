@@ -1,0 +1,5 @@
+from django.db.models import Q
+
+
+def visible():
+    return Q(stock__gt=0)
