@@ -22,6 +22,7 @@ __all__ = [
     "get_versions",
     "override",
     "reset",
+    "shared",
 ]
 
 _built: dict[str, Any] = {}
@@ -92,6 +93,14 @@ def get_versions() -> VersionTable:
     """Rows about model versions; built as `DatabaseVersions()`."""
     path = "ml_models.adapters.versions.DatabaseVersions"
     return cast("VersionTable", _once("versions", lambda: _load(path, "the version table")()))
+
+
+def shared(key: str, build: Callable[[], Any]) -> Any:
+    """An object of a floor above that lives as long as the adapters, such as the models a process has loaded.
+
+    Built once a process under a name of its own and forgotten by `reset()`, so that no test sees another's.
+    """
+    return _once(key, build)
 
 
 def override(**adapters: Any) -> None:

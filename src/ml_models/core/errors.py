@@ -7,6 +7,7 @@ __all__ = [
     "ConfigError",
     "InsufficientData",
     "InvalidEvent",
+    "InvalidQuery",
     "MLError",
     "ModelNotFound",
     "SpoolError",
@@ -33,6 +34,10 @@ class InvalidEvent(MLError):
         self.reason = reason
         self.path = path
         super().__init__(f"{reason}{' at ' + path if path else ''}{': ' + detail if detail else ''}")
+
+
+class InvalidQuery(MLError):
+    """A list was asked for in a way that cannot be answered (unknown type, limit out of range, no product named)."""
 
 
 class SpoolError(MLError):
