@@ -1,1 +1,104 @@
-"""Messages of `manage.py check`, each with a public id, a sentence and the fix."""
+"""Messages of `manage.py check`, each with a public id, a sentence and the fix.
+
+`ml.E001` unknown option, `ml.E002` wrong type, `ml.E003` impossible value, `ml.E004` a class that cannot be found,
+`ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.W001` a foreign `ML_*`
+setting. The catalogue has ids of its own, from `ml.W020` and `ml.E020`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+
+from ml_models import settings as ml_settings
+from ml_models.core.validation import did_you_mean
+
+__all__ = ["check_catalogue", "check_classes", "check_models", "check_settings", "check_tables"]
+
+_IDS = {"unknown": "ml.E001", "type": "ml.E002", "value": "ml.E003"}
+
+
+def _active() -> ml_settings.MLSettings | None:
+    """The settings where the app is on and they hold; otherwise there is nothing further to check."""
+    settings, problems = ml_settings.read()
+    return settings if settings.enabled and not problems else None
+
+
+@register("ml")
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every problem with the settings at once; a foreign `ML_*` name is a warning."""
+    settings, problems = ml_settings.read()
+    if not settings.enabled:
+        return []
+    messages: list[CheckMessage] = [
+        Error(problem.message, hint=problem.hint, id=_IDS[problem.kind]) for problem in problems
+    ]
+    for name, hint in ml_settings.foreign_names().items():
+        text = f"{name} is not a setting of this app and has no effect on it."
+        own = "If it is the shop's own, add ml.W001 to SILENCED_SYSTEM_CHECKS."
+        messages.append(checks.Warning(text, hint=f"{hint} {own}".strip(), id="ml.W001"))
+    return messages
+
+
+@register("ml")
+def check_classes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The storage classes must exist. Their modules are looked for and not imported: some are heavy."""
+    settings = _active()
+    messages: list[CheckMessage] = []
+    for name in ("spool", "event_store", "model_store", "online_store") if settings else ():
+        path: str = getattr(settings.storage, name)  # type: ignore[union-attr]
+        module = path.rpartition(".")[0]
+        try:
+            found = find_spec(module) is not None
+        except ImportError:
+            found = False
+        if not found:
+            text = f'ML_STORAGE["{name}"] names {path!r}, but there is no module {module!r}.'
+            messages.append(Error(text, hint="Correct the path or install the package it is in.", id="ml.E004"))
+    return messages
+
+
+@register("ml")
+def check_models(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """`ML_MODELS` may name only models that have a file in `ml_models.models`."""
+    from ml_models import models
+
+    settings = _active()
+    if settings is None:
+        return []
+    known = [module.name for module in iter_modules(models.__path__) if not module.name.startswith("_")]
+    named = [(f'ML_MODELS["enabled"][{place}]', name) for place, name in enumerate(settings.models.enabled)]
+    named += [(f'ML_MODELS["config"]["{name}"]', name) for name in settings.models.config]
+    return [
+        Error(f"{where} names {name!r}, which is not a model.", hint=did_you_mean(name, known), id="ml.E005")
+        for where, name in named
+        if name not in known
+    ]
+
+
+@register("ml")
+def check_tables(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Fails loudly should a future Django stop calling `AppConfig.import_models`."""
+    module = apps.get_app_config("ml").models_module
+    name = getattr(module, "__name__", None)
+    if name == "ml_models.orm":
+        return []
+    text = f"The tables of the app are read from {name}, not from ml_models.orm."
+    hint = "This Django version is not supported yet: pin the one before it and report this message."
+    return [Error(text, hint=hint, id="ml.E006")]
+
+
+@register("ml")
+def check_catalogue(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What of the shop is mapped, what is not, and what follows from it."""
+    if _active() is None or find_spec("ml_models.adapters.catalogue") is None:
+        return []
+    from ml_models.adapters.catalogue.checks import catalogue_messages
+
+    return list(catalogue_messages())

@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from django.core.signals import setting_changed
+
+from ml_models.core.errors import ConfigError
+from ml_models.core.event import EventType
+from ml_models.core.validation import Matching, OneOf, Problem, Range, build, check, did_you_mean
 
 __all__ = [
     "ApiSettings",
@@ -19,9 +26,16 @@ __all__ = [
     "ServingSettings",
     "StorageSettings",
     "TrackingSettings",
+    "foreign_names",
     "get_settings",
+    "read",
     "reset",
 ]
+
+_PATH = Matching(r"/.*", "a path that starts with /")
+_DOTTED = Matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "a dotted path such as package.module.Class")
+_ORIGIN = Matching(r"https?://[^/\s]+", "an origin such as https://www.example.com")
+_EVENT_TYPE = OneOf(tuple(str(name) for name in EventType))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +44,23 @@ class AutoTrainingSettings:
 
     enabled: bool = True
     """Whether automatic training runs at all (together with `ML_AUTO_TRAINING` and `PRODUCTION`)."""
-    min_interactions: int = 1000
+    min_interactions: Annotated[int, Range(0)] = 1000
     """Interactions the lake must hold before the first training; count, >= 0."""
-    min_users: int = 100
+    min_users: Annotated[int, Range(0)] = 100
     """Distinct visitors the lake must hold before the first training; count, >= 0."""
-    min_products: int = 50
+    min_products: Annotated[int, Range(0)] = 50
     """Distinct products with interactions before the first training; count, >= 0."""
-    new_interactions_threshold: int = 5000
+    new_interactions_threshold: Annotated[int, Range(1)] = 5000
     """New interactions since the last training that make a retraining due; count, >= 1."""
-    max_days_between_training: int = 7
+    max_days_between_training: Annotated[int, Range(1)] = 7
     """Days after which a retraining is due in any case; days, >= 1."""
-    training_hour: int = 2
+    training_hour: Annotated[int, Range(0, 23)] = 2
     """Hour of scheduled training in the shop's `TIME_ZONE`; 0 to 23."""
     enable_drift_detection: bool = True
     """Whether drift is looked for daily."""
-    drift_threshold: float = 0.15
+    drift_threshold: Annotated[float, Range(0, 1)] = 0.15
     """Drift score from which a retraining is due; 0 to 1."""
-    max_concurrent_trainings: int = 2
+    max_concurrent_trainings: Annotated[int, Range(1)] = 2
     """Trainings that may run at once over all hosts; count, >= 1."""
 
 
@@ -56,11 +70,11 @@ class DataCollectionSettings:
 
     enabled: bool = True
     """Whether events are collected."""
-    batch_size: int = 100
+    batch_size: Annotated[int, Range(1, 10_000)] = 100
     """Events handled as one batch by the collector; count, 1 to 10,000."""
-    flush_interval: int = 300
+    flush_interval: Annotated[int, Range(1, 86_400)] = 300
     """Longest time an event waits in the spool before it is due for the lake; seconds, 1 to 86,400."""
-    retention_days: int = 90
+    retention_days: Annotated[int, Range(1)] = 90
     """Days behavioural events are kept, counted from `received_at`; days, >= 1. Purchases and refunds stay."""
     anonymize_ip: bool = True
     """Cut addresses to /24 (IPv4) or /48 (IPv6) before anything touches disk. False keeps the address in one column."""
@@ -78,8 +92,8 @@ class TrackingSettings:
     """Record a `page_view` for each HTML page."""
     track_product_views: bool = True
     """Record a `product_view` for each product page."""
-    exclude_paths: tuple[str, ...] = ("/admin/", "/api/ml/", "/static/", "/media/")
-    """Path prefixes that are never recorded."""
+    exclude_paths: tuple[Annotated[str, _PATH], ...] = ("/admin/", "/api/ml/", "/static/", "/media/")
+    """Path prefixes that are never recorded; each a path that starts with /."""
     exclude_bots: bool = True
     """Keep known bots out of training (they are flagged, not dropped)."""
 
@@ -96,14 +110,14 @@ class StorageSettings:
     """URI of the lake (a folder or `s3://...`); empty means `<data>/lake`."""
     lake_options: Mapping[str, Any] = field(default_factory=dict)
     """Storage options of the lake's object store."""
-    spool: str = "ml_models.adapters.spool_file.FileSpool"
-    """Dotted path of the spool."""
-    event_store: str = "ml_models.adapters.event_store.DeltaEventStore"
-    """Dotted path of the event store."""
-    model_store: str = "ml_models.adapters.model_store.FolderModelStore"
-    """Dotted path of the model store."""
-    online_store: str = "ml_models.adapters.online_store.DatabaseOnlineStore"
-    """Dotted path of the online store."""
+    spool: Annotated[str, _DOTTED] = "ml_models.adapters.spool_file.FileSpool"
+    """The class of the spool; a dotted path such as package.module.Class."""
+    event_store: Annotated[str, _DOTTED] = "ml_models.adapters.event_store.DeltaEventStore"
+    """The class of the event store; a dotted path such as package.module.Class."""
+    model_store: Annotated[str, _DOTTED] = "ml_models.adapters.model_store.FolderModelStore"
+    """The class of the model store; a dotted path such as package.module.Class."""
+    online_store: Annotated[str, _DOTTED] = "ml_models.adapters.online_store.DatabaseOnlineStore"
+    """The class of the online store; a dotted path such as package.module.Class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +130,11 @@ class ModelSettings:
     """Config fields per model, such as `{"ease": {"regularization": 300}}`."""
     seed: int = 42
     """Seed of every training; integer."""
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[Annotated[str, _EVENT_TYPE], Annotated[float, Range(0)]] = field(default_factory=dict)
     """Implicit weight per event type, laid over the defaults; >= 0, 0 leaves a type out."""
-    test_days: int = 14
+    test_days: Annotated[int, Range(1)] = 14
     """Newest days held out for evaluation; days, >= 1."""
-    history_days: int = 365
+    history_days: Annotated[int, Range(1)] = 365
     """Days of interactions a training reads; days, >= 1."""
 
 
@@ -130,13 +144,13 @@ class ServingSettings:
 
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Order of sources per list type, laid over the defaults of `ml_models.serving.sources`."""
-    candidates: int = 200
+    candidates: Annotated[int, Range(1, 10_000)] = 200
     """Candidates asked of each source; count, 1 to 10,000."""
-    history: int = 50
+    history: Annotated[int, Range(1, 500)] = 50
     """Recent interactions that make up a query; count, 1 to 500."""
-    refresh_seconds: float = 5.0
+    refresh_seconds: Annotated[float, Range(0.1, 60)] = 5.0
     """How often a process looks for newly promoted versions; seconds, 0.1 to 60."""
-    exclude_seen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exclude_seen: Mapping[str, tuple[Annotated[str, _EVENT_TYPE], ...]] = field(default_factory=dict)
     """Event types whose items a list leaves out, per list type, laid over the defaults."""
 
 
@@ -144,22 +158,22 @@ class ServingSettings:
 class ApiSettings:
     """`ML_API`: the endpoints."""
 
-    default_limit: int = 10
-    """Items in an answer when `limit` is not given; 1 to `max_limit`."""
-    max_limit: int = 100
+    default_limit: Annotated[int, Range(1)] = 10
+    """Items in an answer when `limit` is not given; count, >= 1 and at most `max_limit`."""
+    max_limit: Annotated[int, Range(1, 1_000)] = 100
     """Most items in one answer; 1 to 1,000."""
-    max_events: int = 100
+    max_events: Annotated[int, Range(1, 1_000)] = 100
     """Most events in one track request; 1 to 1,000."""
-    max_body: int = 262_144
+    max_body: Annotated[int, Range(1_024)] = 262_144
     """Largest track request; bytes, >= 1,024."""
-    max_event: int = 16_384
-    """Largest single event; bytes, >= 256."""
-    cookie_name: str = "_ml"
-    """Name of the visitor cookie."""
-    cookie_age: int = 34_128_000
+    max_event: Annotated[int, Range(256)] = 16_384
+    """Largest single event; bytes, >= 256 and at most `max_body`."""
+    cookie_name: Annotated[str, Matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - and _")] = "_ml"
+    """Name of the visitor cookie; 1 to 64 letters, digits, - and _."""
+    cookie_age: Annotated[int, Range(60)] = 34_128_000
     """Lifetime of the visitor cookie; seconds, >= 60 (395 days)."""
-    allowed_origins: tuple[str, ...] = ()
-    """Further origins that may post events, such as `https://www.example.com`; same origin always may."""
+    allowed_origins: tuple[Annotated[str, _ORIGIN], ...] = ()
+    """Further origins that may post events; each an origin such as https://www.example.com. Same origin always may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +184,20 @@ class MLSettings:
     """`ML_ENABLED`: False makes the whole app inert."""
     production: bool = False
     """`PRODUCTION`: automatic training runs only where this is True."""
-    redis_url: str | None = None
-    """`REDIS_URL`: Redis for the event stream and recent items; None uses files and the database."""
+    redis_url: Annotated[str, Matching(r"(rediss?|unix)://.+|", "a URL such as redis://localhost:6379/0")] | None = None
+    """`REDIS_URL`: Redis for the event stream and recent items; a URL such as redis://localhost:6379/0.
+
+    None or empty uses files and the database.
+    """
     auto_training: bool = True
     """`ML_AUTO_TRAINING`: the main switch of automatic training."""
     auto_retrain_on_drift: bool = True
     """`ML_AUTO_RETRAIN_ON_DRIFT`: retrain when drift is found."""
-    site: str = "default"
-    """`ML_SITE`: name of this shop in event ids and rows, where several share a lake."""
+    site: Annotated[str, Matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, dots, - and _")] = "default"
+    """`ML_SITE`: name of this shop in event ids and rows, where several share a lake.
+
+    1 to 64 letters, digits, dots, - and _.
+    """
     auto_training_config: AutoTrainingSettings = field(default_factory=AutoTrainingSettings)
     data_collection: DataCollectionSettings = field(default_factory=DataCollectionSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
@@ -189,9 +209,7 @@ class MLSettings:
     api: ApiSettings = field(default_factory=ApiSettings)
 
 
-_current: MLSettings | None = None
-
-_SECTIONS: dict[str, tuple[str, type]] = {
+SECTIONS: dict[str, tuple[str, type]] = {
     "ML_AUTO_TRAINING_CONFIG": ("auto_training_config", AutoTrainingSettings),
     "ML_DATA_COLLECTION": ("data_collection", DataCollectionSettings),
     "ML_TRACKING": ("tracking", TrackingSettings),
@@ -200,7 +218,8 @@ _SECTIONS: dict[str, tuple[str, type]] = {
     "ML_SERVING": ("serving", ServingSettings),
     "ML_API": ("api", ApiSettings),
 }
-_SCALARS = {
+"""Settings that are dictionaries: their name, the field of `MLSettings` and its type."""
+SCALARS = {
     "ML_ENABLED": "enabled",
     "PRODUCTION": "production",
     "REDIS_URL": "redis_url",
@@ -209,37 +228,92 @@ _SCALARS = {
     "ML_SITE": "site",
     "ML_CATALOG": "catalog",
 }
+"""Settings that are single values, and `ML_CATALOG`, whose grammar the catalogue checks."""
+
+_current: MLSettings | None = None
 
 
-def _load() -> MLSettings:
+def _together(values: Mapping[str, Any]) -> list[Problem]:
+    """Problems between two values that are each right by themselves."""
+    api = values["api"]
+    return [
+        Problem(
+            "value",
+            f'ML_API["{low}"]',
+            f'ML_API["{low}"] is {getattr(api, low):,}, more than ML_API["{high}"], {getattr(api, high):,}.',
+            "Lower the first or raise the second.",
+        )
+        for low, high in (("default_limit", "max_limit"), ("max_event", "max_body"))
+        if getattr(api, low) > getattr(api, high)
+    ]
+
+
+def _placed(storage: StorageSettings, base: Path) -> StorageSettings:
+    """The folders made absolute, and the lake's own default filled in."""
+    data = base / storage.data
+    lake = storage.lake or str(data / "lake")
+    if "://" not in lake:
+        lake = str(base / lake)
+    return replace(storage, models=base / storage.models, data=data, lake=lake)
+
+
+def read() -> tuple[MLSettings, list[Problem]]:
+    """The settings as Django has them now, and every problem found; what is wrong has its default instead."""
     from django.conf import settings
 
+    hints = get_type_hints(MLSettings, include_extras=True)
     values: dict[str, Any] = {}
-    for name, attribute in _SCALARS.items():
+    problems: list[Problem] = []
+    for name, attribute in SCALARS.items():
         if hasattr(settings, name):
-            values[attribute] = getattr(settings, name)
-    for name, (attribute, cls) in _SECTIONS.items():
-        given = dict(getattr(settings, name, {}))
-        if cls is TrackingSettings and "exclude_paths" in given:
-            given["exclude_paths"] = tuple(given["exclude_paths"])
-        if cls is StorageSettings:
-            base = Path(getattr(settings, "BASE_DIR", Path.cwd()))
-            for key in ("models", "data"):
-                given[key] = base / given.get(key, getattr(StorageSettings(), key))
-            given["lake"] = str(given.get("lake") or given["data"] / "lake")
-        values[attribute] = cls(**given)
-    return MLSettings(**values)
+            value, found = check(hints[attribute], getattr(settings, name), name)
+            problems += found
+            if not found:
+                values[attribute] = value
+    for name, (attribute, cls) in SECTIONS.items():
+        values[attribute], found = build(cls, getattr(settings, name, {}), name)
+        problems += found
+    problems += _together(values)
+    values["redis_url"] = values.get("redis_url") or None
+    values["storage"] = _placed(values["storage"], Path(getattr(settings, "BASE_DIR", Path.cwd())))
+    return MLSettings(**values), problems
+
+
+def foreign_names() -> dict[str, str]:
+    """Settings named `ML_*` that are not ours, each with a suggestion, which is empty where no name of ours is near."""
+    from django.conf import settings
+
+    ours = [*SCALARS, *SECTIONS]
+    return {
+        name: did_you_mean(name, ours, otherwise="")
+        for name in sorted(dir(settings))
+        if name.startswith("ML_") and name.isupper() and name not in ours
+    }
 
 
 def get_settings() -> MLSettings:
     """The settings in force; raises `ConfigError` with every problem at once when they are wrong."""
     global _current
     if _current is None:
-        _current = _load()
+        settings, problems = read()
+        # Switched off, the app must not be able to hurt: whatever else is wrong waits until it is switched on.
+        if problems and (settings.enabled or any(problem.where == "ML_ENABLED" for problem in problems)):
+            lines = [f"- {problem.message} {problem.hint}" for problem in problems]
+            count = "One setting is" if len(lines) == 1 else f"{len(lines)} settings are"
+            raise ConfigError("\n".join([f"{count} wrong.", *lines]))
+        _current = settings
     return _current
 
 
-def reset(**kwargs: Any) -> None:
+def reset(*, setting: str | None = None, **kwargs: Any) -> None:
     """Forget what was read; the next `get_settings()` reads again. A receiver of `setting_changed`."""
     global _current
-    _current = None
+    if setting is None or setting in SCALARS or setting in SECTIONS or setting == "BASE_DIR":
+        _current = None
+        # Only where adapters were ever built: this module is the lower one and must not import them.
+        adapters = sys.modules.get("ml_models.adapters.build")
+        if adapters is not None:
+            adapters.reset()
+
+
+setting_changed.connect(reset, dispatch_uid="ml_models.settings.reset")
