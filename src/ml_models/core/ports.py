@@ -22,6 +22,7 @@ __all__ = [
     "Clock",
     "CommitResult",
     "EventStore",
+    "HistoryEvent",
     "ModelStore",
     "OnlineStore",
     "Order",
@@ -204,6 +205,29 @@ class Order:
     updated: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEvent:
+    """One row of a table in which the shop itself recorded behaviour."""
+
+    id: str
+    """Identity of the row, stable over runs: `<app>.<Model>:<primary key>`."""
+    event_type: str
+    """A name of `ml_models.core.event.EventType`, such as `product_view`."""
+    when: datetime
+    product_id: str | None = None
+    """Canonical (parent) product id."""
+    variant_id: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    guest: str | None = None
+    """Keyed hash of the guest's e-mail, never the e-mail."""
+    quantity: int | None = None
+    unit_price: Decimal | None = None
+    currency: str = ""
+    query: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Catalogue(Protocol):
     """The shop's own products and orders, through `ML_CATALOG`."""
 
@@ -224,6 +248,9 @@ class Catalogue(Protocol):
 
     def orders(self, *, since: datetime | None = None) -> Iterator[Order]:
         """Orders, oldest first; with `since` those created or updated after it."""
+
+    def history(self, *, since: datetime | None = None) -> Iterator[HistoryEvent]:
+        """Behaviour the shop recorded in tables of its own (`ML_CATALOG["history"]`), table by table, oldest first."""
 
 
 # -- models -----------------------------------------------------------------------------------------
