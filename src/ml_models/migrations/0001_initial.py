@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField()),
                 ('first_seen', models.DateTimeField(null=True)),
                 ('last_seen', models.DateTimeField(null=True)),
+                ('last_order', models.DateTimeField(null=True)),
                 ('events', models.PositiveIntegerField(default=0)),
                 ('orders', models.PositiveIntegerField(default=0)),
                 ('value_minor', models.BigIntegerField(default=0)),
