@@ -1,0 +1,20 @@
+"""Time-ordered ids."""
+
+import os
+import uuid
+
+from ml_models.core import clock
+
+__all__ = ["uuid7"]
+
+
+def uuid7() -> str:
+    """A fresh UUIDv7 (RFC 9562): 48 bits of milliseconds by the clock in force, then 74 random bits.
+
+    The standard library has it from Python 3.14 on.
+    """
+    milliseconds = int(clock.now().timestamp() * 1000)
+    value = int.from_bytes(milliseconds.to_bytes(6, "big") + os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
+    return str(uuid.UUID(int=value))

@@ -1,0 +1,220 @@
+"""Who is asking: the signed visitor cookie, and the user of the shop's own session.
+
+The cookie carries an anonymous id (UUIDv7), the user it is bound to (or nothing) and the second it was issued. Nothing
+a browser says about itself is believed beyond that signature.
+
+How a login reaches the cookie: only the track response may set one (an HTML page with `Set-Cookie` costs a shop its
+page cache), so binding and rotating happen at the first track request after the login or logout, which the tracker
+sends with the next page. There the session's user is compared with the user inside the cookie:
+
+====================  ==================  ====================================================================
+session               cookie              outcome
+====================  ==================  ====================================================================
+guest                 none or not valid   new anonymous id
+guest                 not bound           kept
+guest                 bound to a user     logged out: new anonymous id, so that the next person is nobody's heir
+user U                none or not valid   new anonymous id bound to U, `identity_link`
+user U                not bound           bound to U, `identity_link`: the guest's history becomes U's
+user U                bound to U          kept
+user U                bound to another    new anonymous id bound to U, `identity_link`: two users are never merged
+not known             any                 kept, or new where there is none (no session in this shop, or it failed)
+====================  ==================  ====================================================================
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import uuid
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from django.core.signing import Signer
+
+from ml_models.core import clock
+from ml_models.core.ids import uuid7
+from ml_models.data_collection import counters
+from ml_models.settings import get_settings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+__all__ = ["Decision", "Identity", "decide", "read_cookie", "set_cookie", "sign", "verify", "visitor_key", "visitor_of"]
+
+logger = logging.getLogger("bunoraa.ml")
+
+REISSUE_AFTER = 86_400
+"""Age from which a cookie is issued anew, so that a returning visitor's never expires; seconds."""
+CLOCK_SKEW = 86_400
+"""How far in the future a cookie may have been issued (web hosts whose clocks differ); seconds."""
+UNKNOWN = object()
+"""The session cannot say who this is."""
+
+_CONTEXT = b"ml_models.visitor-cookie.1"
+
+
+def visitor_key(user_id: str | None, anonymous_id: str | None) -> str | None:
+    """`u:<user id>` for a known user, `a:<anonymous id>` for a guest, None for nobody."""
+    if user_id:
+        return f"u:{user_id}"
+    return f"a:{anonymous_id}" if anonymous_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A visitor, as far as the server knows."""
+
+    anonymous_id: str | None = None
+    user_id: str | None = None
+    issued_at: int = 0
+    """When the cookie was issued; seconds since 1970, 0 without a cookie."""
+
+    @property
+    def key(self) -> str | None:
+        """Key of the online store and of `Query.visitor`."""
+        return visitor_key(self.user_id, self.anonymous_id)
+
+
+# -- the cookie -------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _derive(secret: str | bytes) -> bytes:
+    secret = secret.encode() if isinstance(secret, str) else secret
+    return hmac.new(secret, _CONTEXT, hashlib.sha256).digest()
+
+
+def _keys() -> list[bytes]:
+    """Keys from `SECRET_KEY`, then `SECRET_KEY_FALLBACKS`, as Django's own signer sees them."""
+    signer = Signer()
+    return [_derive(secret) for secret in (signer.key, *signer.fallback_keys)]
+
+
+def _encode(identity: Identity, key: bytes) -> str:
+    user = (identity.user_id or "").encode()
+    fields = [str(identity.anonymous_id).encode(), user, str(identity.issued_at).encode()]
+    # A length before each field: no two triples of fields ever give the same signed bytes.
+    signed = _CONTEXT + b"".join(len(part).to_bytes(4, "big") + part for part in fields)
+    mac = hmac.new(key, signed, hashlib.sha256).hexdigest()
+    return f"1.{identity.anonymous_id}.{base64.urlsafe_b64encode(user).decode().rstrip('=')}.{identity.issued_at}.{mac}"
+
+
+def sign(identity: Identity) -> str:
+    """The cookie's value, signed with the current key."""
+    return _encode(identity, _keys()[0])
+
+
+def verify(value: str | None) -> tuple[Identity | None, bool]:
+    """Read a cookie's value: the identity, or None where it is absent, forged, damaged or expired.
+
+    The flag says whether the current key signed it (False: a fallback key, so issue it anew). What was read is encoded
+    again and compared whole, in constant time: a second spelling of the same fields is not accepted.
+    """
+    if not value or len(value) > 1024 or not value.isascii():
+        return None, False
+    parts = value.split(".")
+    if len(parts) != 5 or parts[0] != "1":
+        return None, False
+    try:
+        padded = parts[2] + "=" * (-len(parts[2]) % 4)
+        user = base64.urlsafe_b64decode(padded).decode()
+        identity = Identity(str(uuid.UUID(parts[1])), user or None, int(parts[3]))
+    except ValueError:
+        return None, False
+    current, matched = False, False
+    for index, key in enumerate(_keys()):
+        if hmac.compare_digest(_encode(identity, key), value):
+            current, matched = index == 0, True
+            break
+    if not matched:
+        return None, False
+    age = clock.now().timestamp() - identity.issued_at
+    if age > get_settings().api.cookie_age or age < -CLOCK_SKEW:
+        return None, False
+    return identity, current
+
+
+def read_cookie(request: HttpRequest) -> Identity | None:
+    """The identity in the request's cookie, where its signature holds. Touches neither session nor user."""
+    return verify(request.COOKIES.get(get_settings().api.cookie_name))[0]
+
+
+def set_cookie(request: HttpRequest, response: HttpResponse, identity: Identity) -> None:
+    """Put the cookie on a response. Called on the track response only."""
+    api = get_settings().api
+    response.set_cookie(
+        api.cookie_name,
+        sign(identity),
+        max_age=api.cookie_age,
+        path="/",
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+# -- session and cookie together --------------------------------------------------------------------
+
+
+def _session_user(request: HttpRequest) -> object:
+    """External id of the session's user, None for a guest, UNKNOWN where the request cannot say.
+
+    Reads the session, so only endpoints whose answer depends on the visitor anyway may call it.
+    """
+    try:
+        user = getattr(request, "user", UNKNOWN)
+        if user is UNKNOWN or user is None:
+            return UNKNOWN
+        return str(user.pk) if user.is_authenticated else None  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  (the shop's own session or user backend may fail in any way; the visitor stays as known)
+        counters.add("identity.session_failed")
+        logger.exception("The session's user could not be read; the visitor stays as the cookie says.")
+        return UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a track request means for the visitor's identity."""
+
+    identity: Identity
+    issue: bool
+    """Whether the response must set the cookie."""
+    link: bool
+    """Whether the anonymous id has just become bound to the user."""
+
+
+def decide(request: HttpRequest) -> Decision:
+    """Compare session and cookie by the table of this module; for the track view only."""
+    cookie, current = verify(request.COOKIES.get(get_settings().api.cookie_name))
+    user = _session_user(request)
+    second = int(clock.now().timestamp())
+    if cookie is None:
+        bound = None if user is UNKNOWN else user
+        return Decision(Identity(uuid7(), bound, second), issue=True, link=bound is not None)  # type: ignore[arg-type]
+    if user is UNKNOWN or user == cookie.user_id:
+        stale = not current or second - cookie.issued_at > REISSUE_AFTER
+        kept = Identity(cookie.anonymous_id, cookie.user_id, second if stale else cookie.issued_at)
+        return Decision(kept, issue=stale, link=False)
+    if cookie.user_id is None:
+        return Decision(Identity(cookie.anonymous_id, str(user), second), issue=True, link=True)
+    if user is None:
+        return Decision(Identity(uuid7(), None, second), issue=True, link=False)
+    return Decision(Identity(uuid7(), str(user), second), issue=True, link=True)
+
+
+def visitor_of(request: HttpRequest) -> Identity:
+    """The visitor of a request that shows something, without changing anything.
+
+    Reads the session, so the response varies by cookie. After a logout or a change of user, and until the next track
+    request has rotated the cookie, the old anonymous id is not used: nobody sees another person's history.
+    """
+    cookie = read_cookie(request) or Identity()
+    user = _session_user(request)
+    if user is UNKNOWN or user == cookie.user_id:
+        return cookie
+    if cookie.user_id is None:
+        return Identity(cookie.anonymous_id, str(user), cookie.issued_at)
+    return Identity(None, None if user is None else str(user))
