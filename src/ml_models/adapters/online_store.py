@@ -1,0 +1,165 @@
+"""Recent interactions per visitor: in a table of the shop's database, and a twin in memory for tests."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from ml_models.core.query import Interaction
+
+__all__ = ["KEEP", "REPEAT", "DatabaseOnlineStore", "MemoryOnlineStore"]
+
+KEEP = 200
+"""Newest interactions kept of one visitor; count."""
+REPEAT = timedelta(seconds=30)
+"""The same item and event type again within this time is one interaction. The same fact arrives twice by design (page
+and server, signal and script), and some shops fire a view signal twice."""
+
+
+def _distinct(newest_first: Sequence[Interaction], limit: int) -> list[Interaction]:
+    """Drop repeats within `REPEAT`, keep the newest `limit`; returns oldest first."""
+    last: dict[tuple[str, str], datetime] = {}
+    kept: list[Interaction] = []
+    for one in newest_first:
+        key = (one.item_id, one.event_type)
+        later = last.get(key)
+        last[key] = one.at
+        if later is not None and later - one.at < REPEAT:
+            continue
+        kept.append(one)
+        if len(kept) == limit:
+            break
+    kept.reverse()
+    return kept
+
+
+class DatabaseOnlineStore:
+    """The default: one indexed table in the shop's own database; a read is one query, a write one INSERT.
+
+    A visitor's rows beyond `KEEP` are deleted now and then: each inserted row makes a trim of its visitor due with
+    probability `1 / trim_every`, so the cost per row is constant and no count is kept anywhere.
+    """
+
+    def __init__(self, *, trim_every: int = 50, rng: random.Random | None = None) -> None:
+        self._trim_every = trim_every
+        self._rng = rng or random.Random()
+
+    def record(self, visitor: str, interactions: Sequence[Interaction]) -> None:
+        """Add interactions of a visitor."""
+        self.record_many({visitor: interactions})
+
+    def record_many(self, batch: Mapping[str, Sequence[Interaction]]) -> None:
+        """Add interactions of several visitors in one INSERT."""
+        from ml_models.orm import OnlineInteraction
+
+        rows = [
+            OnlineInteraction(visitor=visitor, item_id=one.item_id, event_type=one.event_type, at=one.at)
+            for visitor, interactions in batch.items()
+            for one in interactions
+        ]
+        if not rows:
+            return
+        # A savepoint where the caller is inside a transaction: a failure here must not spoil the caller's work.
+        with transaction.atomic():
+            OnlineInteraction.objects.bulk_create(rows)
+        for visitor, interactions in batch.items():
+            if self._rng.random() * self._trim_every < len(interactions):
+                self._trim(visitor)
+
+    def recent(self, visitor: str, limit: int = 50) -> list[Interaction]:
+        """The newest interactions, oldest first, at most `KEEP`; one query."""
+        from ml_models.orm import OnlineInteraction
+
+        limit = min(limit, KEEP)
+        if limit < 1:
+            return []
+        rows = OnlineInteraction.objects.filter(visitor=visitor).order_by("-at", "-id")
+        # Twice the limit leaves room for repeats that are dropped here.
+        found = rows.values_list("item_id", "event_type", "at")[: 2 * limit]
+        return _distinct([Interaction(*row) for row in found], limit)
+
+    def merge(self, source: str, target: str) -> None:
+        """Give the history of one visitor key to another; one UPDATE, and a trim where rows moved."""
+        from ml_models.orm import OnlineInteraction
+
+        if source == target:
+            return
+        with transaction.atomic():
+            moved = OnlineInteraction.objects.filter(visitor=source).update(visitor=target)
+        if moved:
+            self._trim(target)
+
+    def forget(self, visitor: str) -> None:
+        """Erase a visitor."""
+        from ml_models.orm import OnlineInteraction
+
+        OnlineInteraction.objects.filter(visitor=visitor).delete()
+
+    def expire(self, older_than: datetime) -> int:
+        """Delete what happened before a time, of everybody; returns how many rows. For the weekly clean-up."""
+        from ml_models.orm import OnlineInteraction
+
+        return OnlineInteraction.objects.filter(at__lt=older_than).delete()[0]
+
+    def _trim(self, visitor: str) -> None:
+        from ml_models.orm import OnlineInteraction
+
+        rows = OnlineInteraction.objects.filter(visitor=visitor)
+        first_over = rows.order_by("-at", "-id").values_list("at", "id")[KEEP : KEEP + 1].first()
+        if first_over is not None:
+            at, row_id = first_over
+            rows.filter(Q(at__lt=at) | Q(at=at, id__lte=row_id)).delete()
+
+
+class MemoryOnlineStore:
+    """The same in one process's memory, for tests and simulations."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Interaction]] = {}
+        self._lock = threading.Lock()
+
+    def record(self, visitor: str, interactions: Sequence[Interaction]) -> None:
+        """Add interactions of a visitor."""
+        self.record_many({visitor: interactions})
+
+    def record_many(self, batch: Mapping[str, Sequence[Interaction]]) -> None:
+        """Add interactions of several visitors."""
+        with self._lock:
+            for visitor, interactions in batch.items():
+                if interactions:
+                    self._put(visitor, [*self._rows.get(visitor, []), *interactions])
+
+    def recent(self, visitor: str, limit: int = 50) -> list[Interaction]:
+        """The newest interactions, oldest first, at most `KEEP`."""
+        limit = min(limit, KEEP)
+        return _distinct(self._rows.get(visitor, [])[::-1][: 2 * limit], limit) if limit > 0 else []
+
+    def merge(self, source: str, target: str) -> None:
+        """Give the history of one visitor key to another."""
+        if source == target:
+            return
+        with self._lock:
+            moved = self._rows.pop(source, [])
+            if moved:
+                self._put(target, [*self._rows.get(target, []), *moved])
+
+    def forget(self, visitor: str) -> None:
+        """Erase a visitor."""
+        with self._lock:
+            self._rows.pop(visitor, None)
+
+    def expire(self, older_than: datetime) -> int:
+        """Drop what happened before a time; returns how many."""
+        with self._lock:
+            before = sum(map(len, self._rows.values()))
+            kept = {visitor: [one for one in rows if one.at >= older_than] for visitor, rows in self._rows.items()}
+            self._rows = {visitor: rows for visitor, rows in kept.items() if rows}
+            return before - sum(map(len, self._rows.values()))
+
+    def _put(self, visitor: str, rows: list[Interaction]) -> None:
+        self._rows[visitor] = sorted(rows, key=lambda one: one.at)[-KEEP:]
