@@ -7,11 +7,29 @@ the tracker's TypeScript types. `ml_models.data_collection.events` re-exports wh
 import uuid
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-__all__ = ["ALIASES", "INTERACTION_TYPES", "NAMESPACE", "Event", "EventItem", "EventType", "purchase_id"]
+from ml_models.core.errors import InvalidEvent
+
+__all__ = [
+    "ALIASES",
+    "INTERACTION_TYPES",
+    "NAMESPACE",
+    "SERVER_ONLY",
+    "Event",
+    "EventItem",
+    "EventType",
+    "decode_event",
+    "encode_event",
+    "purchase_id",
+]
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer that fits the lake's 64-bit columns."""
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""An aware time; a naive one is refused."""
 
 NAMESPACE = uuid.UUID("5a1f3c0e-6d5b-5c2e-9b77-0d6c1f9f6a11")
 """Namespace of every derived event id."""
@@ -92,26 +110,26 @@ INTERACTION_TYPES: dict[str, float] = {
 """Event types that train, with their default implicit weight."""
 
 
-class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One product inside an event that is about several (a purchase, an impression list)."""
 
     product_id: str
     variant_id: str | None = None
-    quantity: int = 1
-    unit_price: int | None = None
+    quantity: Int64 = 1
+    unit_price: Int64 | None = None
     """Minor units of the event's currency."""
-    position: int | None = None
+    position: Int64 | None = None
 
 
-class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One row of the lake. Field order is column order; `data` is stored as one JSON column."""
 
     event_id: str
     """UUID text: UUIDv7 from the client, else `uuid5(NAMESPACE, batch_id + ":" + index)`."""
     event_type: str
-    event_time: datetime
+    event_time: Time
     """When it happened, skew-corrected, aware UTC."""
-    received_at: datetime
+    received_at: Time
     """When the server took it, aware UTC."""
     source: str = "js"
     """`js`, `middleware`, `server`, `outbox`, `sync` or `import`."""
@@ -127,8 +145,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     product_id: str | None = None
     """Canonical (parent) product id."""
     variant_id: str | None = None
-    quantity: int | None = None
-    unit_price: int | None = None
+    quantity: Int64 | None = None
+    unit_price: Int64 | None = None
     """Minor units of `currency`."""
     currency: str | None = None
     items: list[EventItem] = []
@@ -137,8 +155,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     search_id: str | None = None
     rec_id: str | None = None
     placement: str | None = None
-    position: int | None = None
-    revision: int = 0
+    position: Int64 | None = None
+    revision: Int64 = 0
     """Grows when an order changes; readers take the highest of an `event_id`."""
     ip_prefix: str | None = None
     ip_address: str | None = None
@@ -157,3 +175,29 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
 def purchase_id(site: str, order_id: str) -> str:
     """Id of an order's purchase event: the same whichever way the fact arrives."""
     return str(uuid.uuid5(NAMESPACE, f"purchase:{site}:{order_id}"))
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """The event as one spool record (msgpack). Raises `InvalidEvent` for what could not be read back."""
+    for name in ("event_time", "received_at"):
+        if getattr(event, name).tzinfo is None:
+            raise InvalidEvent("naive_time", name, "give an aware datetime, such as datetime.now(UTC)")
+    try:
+        return _encoder.encode(event)
+    except (TypeError, ValueError, OverflowError) as error:  # a foreign type, half a surrogate pair, a huge integer
+        raise InvalidEvent("not_encodable", detail=str(error)) from error
+
+
+def decode_event(record: bytes) -> Event:
+    """The event of one spool record. Raises `InvalidEvent` with the path of the first wrong field."""
+    try:
+        return _decoder.decode(record)
+    except msgspec.ValidationError as error:
+        detail, _, path = str(error).rpartition(" - at `$.")
+        raise InvalidEvent("wrong_type", path.rstrip("`"), detail or str(error)) from error
+    except msgspec.DecodeError as error:
+        raise InvalidEvent("not_msgpack", detail=str(error)) from error
