@@ -11,10 +11,12 @@ from ml_models.core.errors import ConfigError
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
+    from ml_models.adapters.dead_letters import DeadLetters
     from ml_models.core.ports import Catalogue, EventStore, ModelStore, OnlineStore, Spool, VersionTable
 
 __all__ = [
     "get_catalogue",
+    "get_dead_letters",
     "get_event_store",
     "get_model_store",
     "get_online_store",
@@ -93,6 +95,15 @@ def get_versions() -> VersionTable:
     """Rows about model versions; built as `DatabaseVersions()`."""
     path = "ml_models.adapters.versions.DatabaseVersions"
     return cast("VersionTable", _once("versions", lambda: _load(path, "the version table")()))
+
+
+def get_dead_letters() -> DeadLetters:
+    """What could not be taken, with the reason; built as `DeadLetters(folder)` with the folder `<data>/dead_letters`."""
+    path = "ml_models.adapters.dead_letters.DeadLetters"
+    return cast(
+        "DeadLetters",
+        _once("dead_letters", lambda: _load(path, "the dead letters")(get_settings().storage.data / "dead_letters")),
+    )
 
 
 def shared(key: str, build: Callable[[], Any]) -> Any:

@@ -143,6 +143,9 @@ class OnlineStore(Protocol):
     def record(self, visitor: str, interactions: Sequence[Interaction]) -> None:
         """Add interactions of a visitor; keeps a bounded number of the newest."""
 
+    def record_many(self, batch: Mapping[str, Sequence[Interaction]]) -> None:
+        """Add interactions of several visitors at once, by visitor key."""
+
     def recent(self, visitor: str, limit: int = 50) -> list[Interaction]:
         """The newest interactions, oldest first."""
 
@@ -151,6 +154,9 @@ class OnlineStore(Protocol):
 
     def forget(self, visitor: str) -> None:
         """Erase a visitor."""
+
+    def expire(self, older_than: datetime) -> int:
+        """Drop what happened before a time, of everybody; returns how many interactions."""
 
 
 # -- catalogue --------------------------------------------------------------------------------------
