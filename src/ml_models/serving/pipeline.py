@@ -1,0 +1,119 @@
+"""The stages of a list: sources -> filter -> arrange -> rank -> answer.
+
+Candidates are drawn from the sources in order, only as many as needed. The last step before an answer is always the
+shop's own word on what may be shown right now: no score, cache or fallback comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ml_models.adapters.build import get_catalogue
+from ml_models.core.query import Query
+from ml_models.serving.answer import Answer, Recommendation, SourceUse
+from ml_models.serving.filters import excluded, seen
+from ml_models.serving.rank import banded
+from ml_models.serving.sources import get_source, sources_for
+from ml_models.settings import get_settings
+
+__all__ = ["make_list"]
+
+DEEPER = 4
+"""How many times more candidates a source is asked for when the shop hides too many of them."""
+SLACK = 10
+"""Candidates drawn beyond the limit at first, so that a few hidden products cost no second query; count."""
+MOST_CHECKED = 1000
+"""Most products asked about in one query of the shop."""
+
+
+class _Candidate(NamedTuple):
+    item: str
+    score: float
+    """On its source's own scale."""
+    source: int
+    """Place of its source in the type's order."""
+
+
+class _Used(NamedTuple):
+    name: str
+    is_model: bool
+    version: int | None
+
+
+def make_list(query: Query) -> Answer:
+    """Answer a query whose history is filled in.
+
+    Up to `query.limit` products that the shop shows now, none twice, none of `query.exclude` nor the page's own
+    product. Never empty while the shop shows one that is not excluded: when the type's sources have nothing, the newest
+    products stand in, and those the visitor has already seen before an empty list.
+
+    Costs one query of the shop's products, more only where hidden products have to be replaced.
+    """
+    never = excluded(query)
+    passed_over = seen(query)
+    used: list[_Used] = []
+    found = _arrange(_draw(query, sources_for(query.type), never | passed_over, used), query.limit)
+    fallback = not found
+    if fallback:
+        for exclude in (never | passed_over, never) if passed_over else (never,):
+            used = []
+            found = _arrange(_draw(query, ("new",), exclude, used), query.limit)
+            if found:
+                break
+    return _answer(query, found, used, fallback and bool(found))
+
+
+def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: list[_Used]) -> Iterator[_Candidate]:
+    """Candidates of the named sources one after the other, without the excluded and without repeats.
+
+    Lazy: a source is asked when the ones before it are used up, and asked for more when its first `candidates` were
+    not enough.
+    """
+    of_model = max(get_settings().serving.candidates, query.limit + SLACK)
+    drawn: set[str] = set()
+    for place, name in enumerate(names):
+        source, is_model = get_source(name)
+        k = of_model if is_model else query.limit + SLACK
+        used.append(_Used(name, is_model, None))
+        more = True
+        while more:
+            candidates = source(query, k, exclude)
+            if candidates.version is not None:
+                used[place] = _Used(name, is_model, candidates.version)
+            for item, score in zip(candidates.ids, candidates.scores, strict=True):
+                if item not in drawn and item not in exclude:
+                    drawn.add(item)
+                    yield _Candidate(item, score, place)
+            more = candidates.more
+            k *= DEEPER
+
+
+def _arrange(candidates: Iterator[_Candidate], limit: int) -> list[_Candidate]:
+    """The first `limit` candidates that the shop shows right now."""
+    visible: Callable[[Sequence[str]], set[str]] = get_catalogue().visible
+    chosen: list[_Candidate] = []
+    size = limit + SLACK
+    while len(chosen) < limit:
+        asked = list(islice(candidates, size))
+        if not asked:
+            break
+        shown = visible([candidate.item for candidate in asked])
+        chosen += [candidate for candidate in asked if candidate.item in shown]
+        size = min(size * 2, MOST_CHECKED)
+    return chosen[:limit]
+
+
+def _answer(query: Query, chosen: list[_Candidate], used: list[_Used], fallback: bool) -> Answer:
+    counts: dict[int, int] = {}
+    for candidate in chosen:
+        counts[candidate.source] = counts.get(candidate.source, 0) + 1
+    scores = banded([candidate.score for candidate in chosen], list(counts.values()))
+    sources = tuple(
+        SourceUse(name, name if is_model else None, version, counts[place])
+        for place, (name, is_model, version) in enumerate(used)
+        if place in counts
+    )
+    items = tuple(Recommendation(candidate.item, score) for candidate, score in zip(chosen, scores, strict=True))
+    return Answer(query.type, items, sources, fallback)
