@@ -125,7 +125,7 @@ def _redis_answers(url: str) -> bool:
 
 @contextmanager
 def redis_database() -> Iterator[str]:
-    """URL of a numbered database of a Redis, empty but for the key `ml-tests`, emptied at the end; raises `NoServer`."""
+    """URL of a numbered database of a Redis, empty but for `ml-tests` and emptied at the end; raises `NoServer`."""
     with ExitStack() as stack:
         server = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379"
         if not _redis_answers(server):

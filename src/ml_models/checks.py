@@ -97,7 +97,7 @@ def check_tables(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 @register("ml")
 def check_catalogue(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """What of the shop is mapped, what is not, and what follows from it."""
-    if _active() is None or find_spec("ml_models.adapters.catalogue") is None:
+    if _active() is None or find_spec("ml_models.adapters.catalogue.checks") is None:
         return []
     from ml_models.adapters.catalogue.checks import catalogue_messages
 
