@@ -1,0 +1,240 @@
+"""Orders and recorded behaviour of the shop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from ml_models.adapters.catalogue.expressions import Expression
+from ml_models.adapters.catalogue.mapping import MEANINGS, History, Orders
+from ml_models.adapters.catalogue.products import Reader
+from ml_models.adapters.catalogue.values import guest_key, to_date_time, to_decimal, to_json, to_text
+from ml_models.core.ports import HistoryEvent, Order, OrderItem
+
+__all__ = ["HistoryReader", "OrderReader"]
+
+CHUNK = 500
+"""Orders or rows read at a time."""
+
+Canonical = Callable[[Sequence[str]], dict[str, str]]
+
+
+def _id(value: Any) -> str | None:
+    """An id as text, None where there is none; a related row stands for its primary key."""
+    value = getattr(value, "pk", value)
+    return None if value is None or value == "" else str(value)
+
+
+def _whole(value: Any) -> int:
+    """A quantity; what cannot be read counts as one."""
+    number = to_decimal(value)
+    return 1 if number is None else int(number)
+
+
+class _RowReader(Reader):
+    """What the two readers of this module share."""
+
+    canonical: Canonical
+
+    def resolve(
+        self, products: Sequence[str | None], variants: Sequence[str | None]
+    ) -> list[tuple[str | None, str | None]]:
+        """(product, variant) ids with every variant led back to its product."""
+        known = self.canonical([p for p in products if p is not None])
+        pairs: list[tuple[str | None, str | None]] = []
+        for product, variant in zip(products, variants, strict=True):
+            parent = None if product is None else known.get(product, product)
+            pairs.append((parent, variant or (product if parent != product else None)))
+        return pairs
+
+
+class OrderReader(_RowReader):
+    """The sections `order` and `order_line`."""
+
+    def __init__(
+        self, mapping: Orders, canonical: Canonical, currency: str = "", convert: Callable[..., Any] | None = None
+    ) -> None:
+        super().__init__(currency, convert)
+        self.mapping = mapping
+        self.canonical = canonical
+
+    def orders(self, since: datetime | None = None) -> Iterator[Order]:
+        """Oldest first, in chunks by time and id, so that a reader may stop and go on from a time."""
+        for chunk in self._chunks(self._since(since)):
+            yield from self._read(chunk)
+
+    def _since(self, since: datetime | None) -> QuerySet[Any]:
+        rows = self.mapping.rows.all()
+        if since is None:
+            return rows
+        condition = Q(**{f"{self.mapping.when_lookup}__gte": since})
+        if self.mapping.updated_lookup:
+            condition |= Q(**{f"{self.mapping.updated_lookup}__gte": since})
+        return rows.filter(condition)
+
+    def _chunks(self, rows: QuerySet[Any]) -> Iterator[list[tuple[Any, list[Any]]]]:
+        """Lists of (row that carries the order's fields, its lines)."""
+        when, identity = self.mapping.when_lookup, self.mapping.id_lookup
+        keys = rows.order_by(when, identity).values_list(when, identity).distinct()
+        last: tuple[Any, Any] | None = None
+        while True:
+            part = keys
+            if last is not None:
+                part = keys.filter(Q(**{f"{when}__gt": last[0]}) | Q(**{when: last[0], f"{identity}__gt": last[1]}))
+            found = list(part.filter(**{f"{when}__isnull": False})[:CHUNK])
+            if not found:
+                return
+            last = found[-1]
+            yield self._fetch([key for _, key in found])
+
+    def _fetch(self, ids: list[Any]) -> list[tuple[Any, list[Any]]]:
+        mapping = self.mapping
+        # All lines of an order, not only those that changed since.
+        rows = mapping.rows.all().filter(**{f"{mapping.id_lookup}__in": ids})
+        if mapping.lines is not None:
+            rows = mapping.rows.related(rows.order_by(mapping.when_lookup, mapping.id_lookup))
+            unique = {row.pk: row for row in rows}.values()
+            return [(row, list(self.value("order.lines", mapping.lines, row) or ())) for row in unique]
+        rows = mapping.rows.related(rows.order_by(mapping.when_lookup, mapping.id_lookup, "pk"))
+        lines = {row.pk: row for row in rows}.values()
+        grouped = groupby(lines, key=lambda row: str(mapping.fields["id"].evaluate(row)))
+        return [(group[0], group) for group in (list(members) for _, members in grouped)]
+
+    def _read(self, chunk: list[tuple[Any, list[Any]]]) -> Iterator[Order]:
+        fields = self.mapping.line_fields
+        lines = [line for _, members in chunk for line in members]
+        products = [_id(self.value("order_line.fields.product", fields["product"], line)) for line in lines]
+        variants = [_id(self.value("order_line.fields.variant", fields.get("variant"), line)) for line in lines]
+        pairs = iter(self.resolve(products, variants))
+        for row, members in chunk:
+            order = self._order(row, members, [next(pairs) for _ in members])
+            if order is not None:
+                yield order
+
+    def _order(self, row: Any, lines: list[Any], pairs: list[tuple[str | None, str | None]]) -> Order | None:
+        fields = self.mapping.fields
+
+        def read(name: str) -> Any:
+            return self.value(f"order.fields.{name}", fields.get(name), row)
+
+        identity, when = _id(read("id")), to_date_time(read("when"))
+        if identity is None or when is None:
+            self.failed("order", f"the order of {row!r} has no id or no time and is left out")
+            return None
+        user = _id(read("user"))
+        status = to_text(read("status"))
+        currency = to_text(read("currency"))
+        items = []
+        for line, (product, variant) in zip(lines, pairs, strict=True):
+            if product is None:  # the product was deleted and the line kept
+                continue
+            amount, line_currency = self._unit_price(line, currency, when)
+            items.append(
+                OrderItem(product_id=product, variant_id=variant, quantity=self._quantity(line), unit_price=amount)
+            )
+            currency = currency or line_currency
+        return Order(
+            id=identity,
+            when=when,
+            items=tuple(items),
+            currency=self.currency if self.convert is not None else currency.upper() or self.currency,
+            user_id=user,
+            guest=None if user is not None else guest_key(read("guest")),
+            status=status,
+            meaning=self._meaning(status, read("meaning")),
+            updated=to_date_time(read("updated")),
+        )
+
+    def _quantity(self, line: Any) -> int:
+        field = self.mapping.line_fields.get("quantity")
+        return 1 if field is None else _whole(self.value("order_line.fields.quantity", field, line))
+
+    def _unit_price(self, line: Any, currency: str, when: datetime) -> tuple[Decimal | None, str]:
+        fields = self.mapping.line_fields
+        raw = self.value("order_line.fields.unit_price", fields.get("unit_price"), line)
+        amount = to_decimal(raw)
+        if amount is None and "total" in fields:
+            raw = self.value("order_line.fields.total", fields["total"], line)
+            total, quantity = to_decimal(raw), self._quantity(line)
+            amount = None if total is None or quantity == 0 else total / quantity
+        own = to_text(self.value("order_line.fields.currency", fields.get("currency"), line))
+        return self.money(amount, own or currency or to_text(getattr(raw, "currency", "")), when)
+
+    def _meaning(self, status: str, given: Any) -> str:
+        if given is not None and str(given) in MEANINGS:
+            return str(given)
+        return self.mapping.statuses.get(status.casefold(), "purchase")
+
+
+class HistoryReader(_RowReader):
+    """One table of the section `history`."""
+
+    def __init__(
+        self, mapping: History, canonical: Canonical, currency: str, convert: Callable[..., Any] | None
+    ) -> None:
+        super().__init__(currency, convert)
+        self.mapping = mapping
+        self.canonical = canonical
+
+    def events(self, since: datetime | None = None) -> Iterator[HistoryEvent]:
+        """Oldest first, in chunks by time and primary key."""
+        when = self.mapping.when_lookup
+        rows = self.mapping.rows.related(self.mapping.rows.all()).filter(**{f"{when}__isnull": False})
+        if since is not None:
+            rows = rows.filter(**{f"{when}__gte": since})
+        rows = rows.order_by(when, "pk")
+        last: Any = None
+        while True:
+            part = rows
+            if last is not None:
+                part = rows.filter(Q(**{f"{when}__gt": last[0]}) | Q(**{when: last[0], "pk__gt": last[1]}))
+            found = list(part[:CHUNK])
+            if not found:
+                return
+            # Read from the row itself: the time as the database orders it.
+            last = (self.mapping.fields["when"].evaluate(found[-1]), found[-1].pk)
+            yield from self._read(list({row.pk: row for row in found}.values()))
+
+    def _read(self, rows: list[Any]) -> Iterator[HistoryEvent]:
+        fields = self.mapping.fields
+        label = self.mapping.rows.model._meta.label
+
+        def read(name: str, row: Any) -> Any:
+            expression: Expression | None = fields.get(name)
+            return self.value(f"history {label}.{name}", expression, row)
+
+        pairs = self.resolve([_id(read("product", r)) for r in rows], [_id(read("variant", r)) for r in rows])
+        for row, (product, variant) in zip(rows, pairs, strict=True):
+            kind = to_text(self.value(f"history {label}.event", self.mapping.event, row))
+            if self.mapping.events:
+                kind = self.mapping.events.get(kind, "")
+            when = to_date_time(read("when", row))
+            if not kind or when is None:
+                continue
+            user = _id(read("user", row))
+            raw = read("unit_price", row)
+            amount, currency = self.money(to_decimal(raw), to_text(read("currency", row)), when)
+            quantity = read("quantity", row)
+            yield HistoryEvent(
+                id=f"{label}:{row.pk}",
+                event_type=kind,
+                when=when,
+                product_id=product,
+                variant_id=variant,
+                user_id=user,
+                session_id=to_text(read("session", row)) or None,
+                guest=None if user is not None else guest_key(read("guest", row)),
+                quantity=None if quantity is None else _whole(quantity),
+                unit_price=amount,
+                currency=currency,
+                query=to_text(read("query", row)) or None,
+                data={
+                    name: to_json(self.value(f"history {label}.data.{name}", expression, row))
+                    for name, expression in self.mapping.data.items()
+                },
+            )

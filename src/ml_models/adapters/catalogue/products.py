@@ -1,0 +1,320 @@
+"""Products of the shop: what may be shown now, what is new, what they are."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connections
+from django.db.models import F, Q, QuerySet
+from django.utils import translation
+
+from ml_models.adapters.catalogue.expressions import Expression, is_empty
+from ml_models.adapters.catalogue.mapping import Products, wants_queryset
+from ml_models.adapters.catalogue.values import (
+    IdCodec,
+    to_bool,
+    to_date_time,
+    to_decimal,
+    to_json,
+    to_text,
+    to_texts,
+    to_url,
+)
+from ml_models.core.errors import CatalogueError
+from ml_models.core.ports import Product
+
+__all__ = ["ProductReader", "Reader"]
+
+logger = logging.getLogger("bunoraa.ml.catalogue")
+
+CHUNK = 500
+"""Rows read at a time: a chunk of products with its relations stays below a few megabytes."""
+IN_LIMIT = 5_000
+"""Ids in one IN list on databases without a limit of their own."""
+_TRANSLATED = ("name", "description", "category", "categories", "tags")
+
+
+class Reader:
+    """What readers of all sections share: failures are counted and logged once a field, never lost."""
+
+    def __init__(self, currency: str, convert: Callable[..., Any] | None) -> None:
+        self.currency = currency
+        self.convert = convert
+        self.failures: Counter[str] = Counter()
+
+    def value(self, where: str, expression: Expression | None, row: Any) -> Any:
+        """The value, None where the shop's own code fails on this row."""
+        if expression is None:
+            return None
+        try:
+            return expression.evaluate(row)
+        except CatalogueError as error:
+            self.failed(where, error)
+            return None
+
+    def failed(self, where: str, error: object) -> None:
+        """Count a field that could not be read, and log the first of its kind."""
+        self.failures[where] += 1
+        if self.failures[where] == 1:
+            logger.warning("ML_CATALOG %s left empty: %s", where, error)
+
+    def money(self, amount: Decimal | None, currency: str, when: datetime | None) -> tuple[Decimal | None, str]:
+        """Amount and currency, in the base currency where the shop has a `convert` function."""
+        currency = currency.upper() or self.currency
+        if self.convert is None or amount is None or currency == self.currency:
+            return amount, self.currency if self.convert is not None and amount is None else currency
+        try:
+            converted = to_decimal(self.convert(amount, currency, self.currency, when))
+        except Exception as error:
+            raise CatalogueError(
+                f"ML_CATALOG convert failed for {amount} {currency} to {self.currency} at {when}: {error!r}."
+            ) from error
+        return converted, self.currency
+
+
+def chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Slices of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def duplicates(rows: QuerySet[Any]) -> bool:
+    """Whether a filter joins a relation to many, so that one row may come back several times."""
+    joins = (getattr(join, "join_field", None) for join in rows.query.alias_map.values())
+    return any(join is not None and (join.many_to_many or join.one_to_many) for join in joins)
+
+
+class ProductReader(Reader):
+    """The section `product`."""
+
+    def __init__(self, mapping: Products, currency: str = "", convert: Callable[..., Any] | None = None) -> None:
+        super().__init__(currency, convert)
+        self.mapping = mapping
+        self.codec = IdCodec(mapping.id_field, mapping.rows.base().db)
+        self._base: QuerySet[Any] | None = None
+
+    # -- what may be shown ----------------------------------------------------------------------------
+
+    def shown(self) -> QuerySet[Any]:
+        """Rows that may be shown, less the stock that only Python knows.
+
+        Built once where nothing in it can change; a callable is asked each time, for it may look at the clock or at
+        the tenant.
+        """
+        mapping = self.mapping
+        if self._base is not None:
+            return self._base
+        rows = mapping.rows.all()
+        if mapping.stock_filter is not None:
+            rows = rows.filter(mapping.stock_filter)
+        rows = self._visible(rows).order_by()
+        # A callable or a manager of the shop's own may depend on the tenant; Django's plain manager cannot.
+        plain = type(mapping.rows.model._default_manager).__module__.startswith("django.db.models")
+        if plain and mapping.rows.queryset is None and not callable(mapping.visible) and not mapping.rows.manager:
+            self._base = rows
+        return rows
+
+    def _visible(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        rule = self.mapping.visible
+        if rule is None:
+            return rows
+        if isinstance(rule, Q):
+            return rows.filter(rule)
+        answer = rule(rows) if wants_queryset(rule) else rule()
+        if isinstance(answer, QuerySet):
+            return answer if wants_queryset(rule) else rows.filter(pk__in=answer.values("pk"))
+        if isinstance(answer, Mapping):
+            return rows.filter(**answer)
+        if isinstance(answer, Q):
+            return rows.filter(answer)
+        raise CatalogueError(
+            f"ML_CATALOG product.visible must return a Q or a queryset; {rule!r} returned {type(answer).__name__}."
+        )
+
+    def _limit(self, using: str) -> int:
+        # Some room for the parameters of the shop's own filters.
+        most = connections[using].features.max_query_params
+        return IN_LIMIT if most is None else max(1, most - 100)
+
+    def visible(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that may be shown; one query up to the database's parameter limit."""
+        keys = self.codec.parse_all(ids)
+        if not keys:
+            return set()
+        rows = self.shown()
+        found: set[str] = set()
+        lookup = f"{self.mapping.id_lookup}__in"
+        for part in chunks(keys, self._limit(rows.db)):
+            chosen = rows.filter(**{lookup: part})
+            if self.mapping.stock_in_python:
+                found.update(str(self._id(row)) for row in self.mapping.rows.related(chosen) if self._in_stock(row))
+            else:
+                found.update(map(str, chosen.values_list(self.mapping.id_lookup, flat=True)))
+        return found.intersection(ids)
+
+    def newest(self, limit: int, exclude: Iterable[str] = ()) -> list[str]:
+        """Visible ids, newest first by `created`, else `updated`, else the primary key."""
+        if limit <= 0:
+            return []
+        out = set(exclude)
+        rows = self.shown()
+        if duplicates(rows):
+            rows = self.mapping.rows.model._base_manager.using(rows.db).filter(pk__in=rows.values("pk"))
+        rows = rows.order_by(*self._order())
+        if not self.mapping.stock_in_python:
+            wanted = limit + len(out)
+            ids = map(str, rows.values_list(self.mapping.id_lookup, flat=True)[:wanted])
+            return [one for one in ids if one not in out][:limit]
+        found: list[str] = []
+        start, size = 0, max(2 * limit, 50) + len(out)
+        rows = self.mapping.rows.related(rows)
+        while True:
+            part = list(rows[start : start + size])
+            for row in part:
+                one = str(self._id(row))
+                if one not in out and self._in_stock(row):
+                    found.append(one)
+                    if len(found) == limit:
+                        return found
+            if len(part) < size:
+                return found
+            start, size = start + size, size * 2
+
+    def _order(self) -> list[Any]:
+        lookup = self.mapping.created_lookup or self.mapping.updated_lookup
+        if not lookup:
+            return ["-pk"]
+        resolved = self.mapping.resolved["created" if self.mapping.created_lookup else "updated"]
+        # NULLS LAST keeps a plain descending index from being used, so it is asked only where there can be nulls.
+        nullable = "__" in lookup or resolved.field is None or resolved.field.null
+        return [F(lookup).desc(nulls_last=True) if nullable else f"-{lookup}", "-pk"]
+
+    def _in_stock(self, row: Any) -> bool:
+        """A product whose stock cannot be read is not shown."""
+        return to_bool(self.value("product.fields.in_stock", self.mapping.fields["in_stock"], row))
+
+    def _id(self, row: Any) -> Any:
+        return self.mapping.fields["id"].evaluate(row)
+
+    # -- what they are --------------------------------------------------------------------------------
+
+    def get(self, ids: Sequence[str]) -> dict[str, Product]:
+        """Products by id, visible or not and filtered or not; a fixed number of queries."""
+        keys = self.codec.parse_all(ids)
+        wanted = set(ids)
+        found: dict[str, Product] = {}
+        rows = self.mapping.rows.base()
+        for part in chunks(keys, self._limit(rows.db)):
+            chosen = self.mapping.rows.related(rows.filter(**{f"{self.mapping.id_lookup}__in": part}).order_by())
+            for product in self._read(chosen):
+                if product.id in wanted:
+                    found[product.id] = product
+        return found
+
+    def products(self, since: datetime | None = None) -> Iterator[Product]:
+        """Every product of the mapping, hidden ones too, in chunks by primary key."""
+        rows = self.mapping.rows.all()
+        updated = self.mapping.updated_lookup
+        if since is not None and updated:
+            rows = rows.filter(**{f"{updated}__gt": since})
+        rows = self.mapping.rows.related(rows.order_by("pk"))
+        last: Any = None
+        while True:
+            part = list((rows if last is None else rows.filter(pk__gt=last))[:CHUNK])
+            if not part:
+                return
+            last = part[-1].pk
+            for product in self._read({row.pk: row for row in part}.values()):
+                if since is None or updated or product.updated is None or product.updated > since:
+                    yield product
+
+    def _read(self, rows: Iterable[Any]) -> list[Product]:
+        languages = self.mapping.languages
+        if not languages:
+            return [self._product(row) for row in rows]
+        with translation.override(languages[0]):
+            kept = list(rows)
+            products = [self._product(row) for row in kept]
+        for language in languages[1:]:
+            with translation.override(language):
+                texts = [self._texts(row) for row in kept]
+            for product, text in zip(products, texts, strict=True):
+                changed = {k: v for k, v in text.items() if v and v != getattr(product, k)}
+                if changed:
+                    product.attributes.setdefault("translations", {})[language] = to_json(changed)  # type: ignore[attr-defined]
+        return products
+
+    def _texts(self, row: Any) -> dict[str, Any]:
+        fields = self.mapping.fields
+        return {
+            name: (to_texts if name in ("categories", "tags") else to_text)(
+                self.value(f"product.fields.{name}", fields[name], row)
+            )
+            for name in _TRANSLATED
+            if name in fields
+        }
+
+    def _product(self, row: Any) -> Product:
+        fields = self.mapping.fields
+
+        def read(name: str) -> Any:
+            return self.value(f"product.fields.{name}", fields.get(name), row)
+
+        texts = self._texts(row)
+        raw_price = read("price")
+        currency = to_text(read("currency")) or to_text(getattr(raw_price, "currency", ""))
+        updated = to_date_time(read("updated"))
+        price, currency = self.money(to_decimal(raw_price), currency, updated)
+        attributes = {
+            name: to_json(value)
+            for name, expression in self.mapping.attributes.items()
+            if not is_empty(value := self.value(f"product.attributes.{name}", expression, row))
+        }
+        return Product(
+            id=str(self._id(row)),
+            price=price,
+            currency=currency,
+            brand=to_text(read("brand")),
+            in_stock=to_bool(read("in_stock")) if "in_stock" in fields else True,
+            image=to_url(read("image")),
+            url=to_text(read("url")),
+            created=to_date_time(read("created")),
+            updated=updated,
+            attributes=attributes,
+            **texts,
+        )
+
+    # -- variants -------------------------------------------------------------------------------------
+
+    def canonical(self, ids: Sequence[str]) -> dict[str, str]:
+        """Variant id -> product id; an id that is a product's own wins over a variant's; the rest map to themselves."""
+        answer = {one: one for one in ids}
+        variants = self.mapping.variants
+        if variants is None:
+            return answer
+        model = self.mapping.rows.model
+        identity = self.mapping.id_lookup
+        rows = model._base_manager.using(self.mapping.rows.base().db)
+        if variants.parent:
+            for part in chunks(self.codec.parse_all(ids), self._limit(rows.db)):
+                chosen = rows.filter(**{f"{identity}__in": part, f"{variants.parent}__isnull": False})
+                for child, parent in chosen.values_list(identity, f"{variants.parent}__{identity}"):
+                    if str(child) in answer:
+                        answer[str(child)] = str(parent)
+            return answer
+        own: set[str] = set()
+        for part in chunks(self.codec.parse_all(ids), self._limit(rows.db)):
+            own.update(map(str, rows.filter(**{f"{identity}__in": part}).values_list(identity, flat=True)))
+        rest = [one for one in ids if one not in own]
+        codec = IdCodec(variants.id_field, rows.db)
+        lookup = f"{variants.lookup}__{variants.id_lookup}"
+        for part in chunks(codec.parse_all(rest), self._limit(rows.db)):
+            for variant, product in rows.filter(**{f"{lookup}__in": part}).values_list(lookup, identity):
+                if str(variant) in answer:
+                    answer[str(variant)] = str(product)
+        return answer
