@@ -321,7 +321,5 @@ class VersionTable(Protocol):
     def promote(self, name: str, version: int, *, by: str, reason: str) -> None:
         """Point to a ready version; refuses any other. At most one champion a name, by constraint."""
 
-    def promotions(self, name: str, *, limit: int = 20) -> list[Mapping[str, Any]]:
+    def promotions(self, name: str, *, limit: int = 20) -> Sequence[Mapping[str, Any]]:
         """History of the pointer, newest first: `version`, `previous`, `at`, `by`, `reason`."""
-
-
