@@ -68,7 +68,7 @@ class Dataset:
             .select(
                 pl.col("visitor").cast(pl.String),
                 pl.col("item").cast(pl.String),
-                pl.col("time").cast(pl.Datetime("us")).cast(pl.Int64)
+                pl.col("time").dt.cast_time_unit("us").cast(pl.Int64)
                 if frame.schema["time"].is_temporal()
                 else pl.col("time").cast(pl.Int64),
                 pl.col("type").cast(pl.String),

@@ -24,14 +24,14 @@ class ItemKNNConfig:
 
     neighbours: int = 200
     """Most similar items kept per item; count, >= 1."""
-    shrinkage: float = 10.0
+    shrinkage: float = 50.0
     """Added to the product of the norms: neighbours met together by few visitors weigh less; >= 0, 0 = plain cosine."""
     weighting: Literal["none", "idf", "tfidf"] = "none"
     """Weight of a visitor: `idf` = log(items / items of the visitor), so that heavy visitors say less; `tfidf` takes
     the root of the interaction's weight too."""
-    repeat: float = 1.0
+    repeat: float = 0.0
     """Weight of an item for itself, beside its neighbours' cosines; >= 0, 0 = a history never speaks for repeats."""
-    combine: Literal["sum", "max"] = "sum"
+    combine: Literal["sum", "max"] = "max"
     """Several events of a visitor with one item: their sum, or the strongest."""
     fit_half_life_days: float = 0.0
     """Age at which an interaction counts half in the similarities; days, >= 0, 0 = no decay."""
