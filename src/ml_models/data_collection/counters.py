@@ -17,7 +17,7 @@ def add(reason: str, n: int = 1) -> int:
 
 
 def snapshot() -> dict[str, int]:
-    """This process's counts by reason."""
+    """Counts of the current process by reason."""
     with _lock:
         return dict(_counts)
 

@@ -1,0 +1,134 @@
+"""`POST /api/ml/track/`: what the tracker sends, exactly as the guide shows it. A plain Django view on purpose.
+
+It depends on no global of the host: no REST framework (its permissions, throttles, parsers and authentication would
+apply), no CSRF token (a beacon cannot send one; origin and `Sec-Fetch-Site` are checked instead), any content type
+(`sendBeacon` posts text/plain), and no transaction of the request (`ATOMIC_REQUESTS`).
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
+from django.http import Http404, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from ml_models.core.errors import InvalidEvent, SpoolError
+from ml_models.data_collection import collector, counters, wire
+from ml_models.data_collection.client import Client
+from ml_models.data_collection.identity import decide, set_cookie
+from ml_models.settings import ApiSettings, get_settings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = ["track"]
+
+logger = logging.getLogger("bunoraa.ml")
+
+RETRY_AFTER = 10
+"""What a client is asked to wait while events cannot be stored; seconds."""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _refused(status: int, sentence: str) -> JsonResponse:
+    counters.add(f"track.{status}")
+    return JsonResponse({"status": "error", "error": sentence}, status=status)
+
+
+def _body(request: HttpRequest, limit: int) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) > limit:
+        raise _TooLarge
+    # Not `request.body`: the host's DATA_UPLOAD_MAX_MEMORY_SIZE is a limit for its own forms.
+    body = request.read(limit + 1)
+    if request.headers.get("Content-Encoding", "").lower() == "gzip":
+        unpack = zlib.decompressobj(wbits=31)
+        try:
+            body = unpack.decompress(body, limit + 1)
+        except zlib.error as error:
+            raise InvalidEvent("malformed", "", "the body is said to be gzip and is not") from error
+    if len(body) > limit:
+        raise _TooLarge
+    return body
+
+
+def _origin(request: HttpRequest, api: ApiSettings) -> tuple[bool, str | None]:
+    """Whether the request may post events, and the foreign origin to answer with CORS headers, if it is one."""
+    origin = request.headers.get("Origin")
+    if origin and origin.rstrip("/") in {one.rstrip("/") for one in api.allowed_origins}:
+        return True, origin
+    site = request.headers.get("Sec-Fetch-Site")
+    if site:  # the browser's own judgement, right behind any proxy
+        return site in ("same-origin", "none"), None
+    # Compared without the scheme: TLS may end at a proxy that Django was not told of.
+    return origin is None or urlsplit(origin).netloc == request.get_host(), None
+
+
+@csrf_exempt
+@login_not_required
+@transaction.non_atomic_requests
+def track(request: HttpRequest) -> HttpResponse:
+    """Take a batch of events; answers 200 only when those that are valid survive a power cut.
+
+    `{"status": "ok", "processed": n}`, with `rejected` where events of the batch broke the schema (they wait in the
+    dead letters). 400 malformed, 403 foreign origin, 405 not POST, 413 too large, 503 the spool cannot take events.
+    """
+    settings = get_settings()
+    if not settings.enabled:
+        raise Http404("ML_ENABLED is False.")
+    allowed, foreign = _origin(request, settings.api)
+    if not allowed:
+        return _refused(403, 'Events are taken from this site only. Name further origins in ML_API["allowed_origins"].')
+    if request.method == "OPTIONS" and foreign:
+        response: HttpResponse = HttpResponse(status=204)
+        response["Access-Control-Allow-Methods"] = "POST"
+        response["Access-Control-Allow-Headers"] = "Content-Type, Content-Encoding"
+        response["Access-Control-Max-Age"] = "86400"
+    elif request.method != "POST":
+        response = _refused(405, "Events are sent by POST.")
+        response["Allow"] = "POST"
+    else:
+        response = _accept(request, settings.api)
+    response["Cache-Control"] = "no-store"
+    if foreign:
+        response["Access-Control-Allow-Origin"] = foreign
+        response["Access-Control-Allow-Credentials"] = "true"
+    if settings.api.allowed_origins:
+        response["Vary"] = "Origin"
+    return response
+
+
+def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
+    try:
+        batch = wire.parse(_body(request, api.max_body))
+    except _TooLarge:
+        return _refused(413, f"The request is larger than {api.max_body} bytes. Send fewer events at once.")
+    except InvalidEvent as error:
+        return _refused(400, f"The request is malformed ({error}). Send {{'events': [...], 'meta': {{...}}}} as JSON.")
+    if len(batch.events) > api.max_events:
+        return _refused(413, f"The batch has more than {api.max_events} events. Send fewer at once.")
+    if not get_settings().data_collection.enabled:
+        return JsonResponse({"status": "ok", "processed": 0})
+    decision = decide(request)
+    try:
+        processed, rejected = collector.collect(batch, decision, Client.of(request.META))
+    except SpoolError:
+        logger.exception("Events could not be stored; the client was asked to send them again.")
+        response = _refused(503, "Events cannot be stored at the moment. Send them again later.")
+        response["Retry-After"] = str(RETRY_AFTER)
+        return response
+    answer: dict[str, object] = {"status": "ok", "processed": processed}
+    if rejected:
+        answer["rejected"] = rejected
+    response = JsonResponse(answer)
+    if decision.issue:
+        set_cookie(request, response, decision.identity)
+    return response

@@ -1,0 +1,38 @@
+"""What a request already knows, read without making it know more: no query, no session access, no `Vary: Cookie`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.functional import LazyObject, empty
+
+from ml_models.core.ids import uuid7
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = ["known_user", "page_view_id"]
+
+
+def known_user(request: HttpRequest) -> str | None:
+    """External id of the request's user, where the shop's own code has already read it; else None."""
+    state = getattr(request, "_request", request).__dict__  # a REST framework's request wraps Django's
+    user: Any = state.get("_cached_user") or state.get("_acached_user")
+    if user is None:
+        user = state.get("user")
+        if isinstance(user, LazyObject):
+            user = user._wrapped  # type: ignore[attr-defined]
+            if user is empty:
+                return None
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None
+    return str(user.pk)
+
+
+def page_view_id(request: HttpRequest) -> str:
+    """Id of this page view, the same for every event of the request and, by `Server-Timing`, for the tracker."""
+    state = getattr(request, "_request", request).__dict__
+    found: str | None = state.get("ml_page_view_id")
+    if found is None:
+        found = state["ml_page_view_id"] = uuid7()
+    return found

@@ -1,0 +1,42 @@
+"""Products as the surface meets them: an instance of the shop's model, or an id of any type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model
+
+from ml_models.settings import get_settings
+
+__all__ = ["external_id", "id_path", "product_model"]
+
+
+def id_path() -> str:
+    """Where `ML_CATALOG` says the id of a product stands, such as `pk` or `sku`."""
+    given = get_settings().catalog.get("product", {}).get("fields", {}).get("id")
+    return given if isinstance(given, str) else "pk"
+
+
+def product_model() -> type[Model] | None:
+    """The shop's product model by `ML_CATALOG`, None where it is not mapped or not installed."""
+    label = get_settings().catalog.get("product", {}).get("model")
+    if not isinstance(label, str):
+        return None
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError):  # `manage.py check` names it
+        return None
+
+
+def external_id(product: Any) -> str:
+    """The id as a string, from an instance of any model or from the id itself. Raises `ValueError` for no id."""
+    value = product
+    if isinstance(product, Model):
+        model = product_model()
+        path = id_path() if model is not None and isinstance(product, model) else "pk"
+        for name in path.split("."):
+            value = getattr(value, name)
+    if value is None or isinstance(value, Model) or str(value) == "":
+        raise ValueError(f"{product!r} has no id. Give a saved product or its id.")
+    return str(value)
