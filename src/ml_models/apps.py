@@ -24,5 +24,5 @@ class MLConfig(AppConfig):
         self.models_module = import_module("ml_models.orm")
 
     def ready(self) -> None:
-        """Register the system checks and the settings reset."""
-        from ml_models import checks, settings  # noqa: F401  (registering is the import's effect)
+        """Register the system checks, the settings reset and what listens to a login."""
+        from ml_models import checks, settings, signals  # noqa: F401  (registering is the import's effect)

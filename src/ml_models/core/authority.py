@@ -1,0 +1,34 @@
+"""Which of two copies of a fact counts.
+
+A page view and a product view arrive twice by design: from the tracker in the page (source `js`) and from the
+middleware or a view's `emit_product_view` (`middleware`, `server`). Both carry the same `page_view_id`. The tracker's
+row is the better one (it knows that a person's browser ran, and what happened next), so where it arrived the other
+copies are not read; where it did not (no script, blocked, an unsupported browser) they are the fallback. Nothing is
+deleted from the lake: this is a rule for reading.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["drop_shadowed"]
+
+_TWICE = ("page_view", "product_view")
+
+
+def drop_shadowed(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `events` without the copies that a `js` row of the same view stands for.
+
+    Needs the columns `event_type`, `source` and `page_view_id`; keeps all columns. The order of rows is not kept.
+    """
+    import polars as pl
+
+    copy = pl.col("source").is_in(["middleware", "server"]) & pl.col("event_type").is_in(_TWICE)
+    copies = events.filter(copy & pl.col("page_view_id").is_not_null())
+    rest = events.filter(~(copy & pl.col("page_view_id").is_not_null()).fill_null(False))
+    seen = events.filter((pl.col("source") == "js") & pl.col("page_view_id").is_not_null())
+    seen = seen.select("page_view_id", "event_type").unique()
+    return pl.concat([rest, copies.join(seen, on=["page_view_id", "event_type"], how="anti")])
