@@ -51,3 +51,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data sets are not here: {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_event_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What pages record waits in the queue until a test flushes it: no thread writes to a test's database."""
+    from ml_models.data_collection.queue import queue
+
+    monkeypatch.setattr(queue, "automatic", False)
+    yield
+    queue.reset()
