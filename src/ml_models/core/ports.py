@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -130,8 +130,20 @@ class EventStore(Protocol):
     def stats(self) -> dict[str, Any]:
         """`rows`, `bytes`, `files`, `version`, `first`, `last`, `by_type`."""
 
-    def delete(self, *, older_than: datetime | None = None, keep_types: Sequence[str] = ()) -> int:
-        """Drop rows received before a time, except the kept types; returns how many."""
+    def delete(
+        self,
+        *,
+        older_than: datetime | None = None,
+        keep_types: Sequence[str] = (),
+        keep_sources: Sequence[str] = (),
+    ) -> int:
+        """Drop rows received before a time, except the kept types and sources; returns how many."""
+
+    def compact(self) -> dict[str, Any]:
+        """Upkeep: merge small files and drop what nobody needs, without breaking readers; says what it did."""
+
+    def days(self) -> dict[date, str]:
+        """UTC day -> fingerprint that changes whenever rows of the day may have."""
 
 
 # -- online store -----------------------------------------------------------------------------------
