@@ -306,14 +306,18 @@ class _Compiler:
     def _usable(self, where: str, rows: Rows) -> bool:
         plain = rows.model._base_manager.all()
         usable = True
-        # A callable may annotate what the filter names, so with one the filter is tried when it is first used.
-        if rows.queryset is None:
-            for key, condition in (("filter", rows.filter), ("exclude", rows.exclude)):
-                if condition:
-                    usable = (
-                        self._tries(f"{where}.{key}", Rows(model=rows.model, manager=rows.manager), condition)
-                        and usable
-                    )
+        if rows.queryset is not None:
+            try:
+                made = rows.queryset()
+            except Exception as error:  # noqa: BLE001 (the shop's own function: whatever it raises is reported)
+                self.problem("E105", f"{where}.queryset", f"the function raised {error!r}")
+                return False
+            if not isinstance(made, QuerySet) or made.model is not rows.model:
+                self.problem("E105", f"{where}.queryset", f"must return a queryset of {rows.model._meta.label}")
+                return False
+        for key, condition in (("filter", rows.filter), ("exclude", rows.exclude)):
+            if condition:
+                usable = self._tries(f"{where}.{key}", rows, condition) and usable
         if rows.select_related:
             try:
                 str(plain.select_related(*rows.select_related).query)
@@ -370,8 +374,8 @@ class _Compiler:
 
     @staticmethod
     def annotations(rows: Rows) -> tuple[str, ...]:
-        """Names that the manager's own queryset adds; a callable's are known only when it runs."""
-        return () if rows.queryset is not None else tuple(rows.base().query.annotations)
+        """Names that the manager's or the callable's own queryset adds."""
+        return tuple(rows.base().query.annotations)
 
     def expressions(
         self, where: str, rows: Rows, given: Mapping[str, Any]
@@ -468,7 +472,7 @@ class _Compiler:
         rows = self.rows("product", section)
         if rows is None:
             return None
-        if isinstance(visible, Q) and rows.queryset is None:
+        if isinstance(visible, Q):
             self._tries("product.visible", rows, visible)
         given.setdefault("id", "pk")
         fields, resolved = self.expressions(
