@@ -1,0 +1,112 @@
+"""Celery entry points: each wraps one service call. Importable from settings.py, with and without Celery.
+
+Importing this module reads no settings. Where Celery is not installed the tasks are plain functions, and asking for the
+schedule or for `delay` says what to install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ml_models.core.errors import ConfigError
+
+try:
+    from celery import shared_task
+except ImportError:
+    _MISSING = "Celery is not installed, so {what}. Install it: pip install 'bunoraa-ml[celery]'."
+
+    def shared_task(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Keep the function callable; refuse to queue it, in words."""
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            def refuse(*args: Any, **kwargs: Any) -> Any:
+                raise ConfigError(_MISSING.format(what=f"{options.get('name', function.__name__)} cannot be queued"))
+
+            for name in ("delay", "apply_async"):
+                setattr(function, name, refuse)
+            function.name = options.get("name", function.__name__)  # type: ignore[attr-defined]
+            return function
+
+        return decorate
+
+
+__all__ = [
+    "evaluate_models_task",
+    "get_celery_beat_schedule",
+    "process_training_data_task",
+    "scheduled_training_task",
+    "train_model_task",
+]
+
+
+@shared_task(name="ml.process_training_data")
+def process_training_data_task() -> dict[str, Any]:
+    """Bring the spool into the lake and read new orders."""
+    from ml_models.data_collection.process import process_events
+    from ml_models.data_collection.sync import sync_orders
+
+    return {"events": _plain(process_events()), "orders": _plain(sync_orders())}
+
+
+@shared_task(name="ml.train_model")
+def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: str = "manual") -> dict[str, Any]:
+    """Train one model; `config` holds config fields and, for models with epochs, `epochs`."""
+    from ml_models.auto_training import train
+
+    values = dict(config or {})
+    epochs = values.pop("epochs", None)
+    return _said(train(model, config=values, trigger=trigger, epochs=epochs))
+
+
+@shared_task(name="ml.scheduled_training")
+def scheduled_training_task() -> list[dict[str, Any]]:
+    """Train every enabled model on data read once."""
+    from ml_models.auto_training import prepare, train
+    from ml_models.settings import get_settings
+
+    data = prepare()
+    return [_said(train(name, trigger="scheduled", data=data)) for name in get_settings().models.enabled]
+
+
+@shared_task(name="ml.evaluate_models")
+def evaluate_models_task() -> dict[str, Any]:
+    """Evaluate the champions' recipes on the newest days."""
+    from ml_models.reports import evaluate_models
+
+    return evaluate_models()
+
+
+def _said(record: Any) -> dict[str, Any]:
+    return {
+        "model": record.name,
+        "version": record.version,
+        "status": record.status,
+        "promoted": record.metrics.get("promoted"),
+        "reason": record.metrics.get("reason"),
+    }
+
+
+def _plain(result: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(result)
+
+
+def get_celery_beat_schedule() -> dict[str, dict[str, Any]]:
+    """Entries for `CELERY_BEAT_SCHEDULE`, in the time zone of Celery's `timezone`; reads no settings."""
+    try:
+        from celery.schedules import crontab
+    except ImportError as error:
+        raise ConfigError(_MISSING.format(what="there is no schedule")) from error
+    times = {
+        "process_training_data": crontab(minute="*/5"),
+        "auto_training_check": crontab(minute=0),
+        "check_drift": crontab(hour=1, minute=0),
+        "evaluate_models": crontab(hour=2, minute=0),
+        "export_training_data": crontab(hour=3, minute=0),
+        "generate_report": crontab(hour=6, minute=0),
+        "cleanup_old_data": crontab(hour=4, minute=0, day_of_week="sun"),
+        "scheduled_training": crontab(hour=2, minute=0, day_of_week="sat"),
+    }
+    return {f"ml.{name}": {"task": f"ml.{name}", "schedule": schedule} for name, schedule in times.items()}
