@@ -1,0 +1,1 @@
+"""Import history: files of past events, once each, into the lake."""
