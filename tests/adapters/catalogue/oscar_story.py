@@ -125,9 +125,6 @@ def main():
         catalogue.get([str(made[name].pk) for name in ("plain", "parent", "small")])
     with CaptureQueriesContext(connection) as many:
         products = catalogue.get(ids)
-    if "-v" in sys.argv:
-        for query in many.captured_queries:
-            print(query["sql"][:300], file=sys.stderr)
     strategy = get_class("partner.strategy", "Selector")().strategy()
     by_strategy = [
         name

@@ -53,6 +53,11 @@ class DjangoCatalogue:
         return self._orders is not None
 
     @property
+    def orders_have_updated(self) -> bool:
+        """Whether a changed order can be told by its time."""
+        return self.compiled.orders is not None and bool(self.compiled.orders.updated_lookup)
+
+    @property
     def failures(self) -> Counter[str]:
         """Fields that could not be read since the process began, by place in the mapping."""
         total: Counter[str] = Counter()
