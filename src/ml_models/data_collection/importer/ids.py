@@ -2,8 +2,8 @@
 
 The content is the event that the row becomes, one `field=value` after the other in the order of `mapping.FIELDS`,
 absent fields left out, separated by U+001F (which no field may hold). The occurrence counts equal rows from 0. So two
-genuine equal lines stay two, while the same data exported again (in another order, packed otherwise, CSV or Parquet) comes
-to the same ids.
+genuine equal lines stay two, while the same data exported again (in another order, packed otherwise, CSV or Parquet)
+comes to the same ids.
 """
 
 from __future__ import annotations

@@ -21,10 +21,13 @@ from typing import IO, Any
 
 import polars as pl
 
-from ml_models.adapters.build import get_catalogue, get_event_store
+from ml_models.adapters.build import get_catalogue, get_dead_letters, get_event_store
+from ml_models.adapters.dead_letters import Letter
 from ml_models.core import clock
-from ml_models.core.errors import CommitConflict, MLError
+from ml_models.core.errors import MLError
 from ml_models.core.lake_schema import LAKE_SCHEMA, PARTITION
+from ml_models.core.ports import Snapshot
+from ml_models.data_collection.importer.commit import commit_rows
 from ml_models.data_collection.importer.ids import event_ids
 from ml_models.data_collection.importer.mapping import ColumnMap
 from ml_models.data_collection.importer.readers import BadRow, digest, read_batches
@@ -35,8 +38,8 @@ __all__ = ["ImportFile", "ImportResult", "import_files", "lake_rows"]
 
 FORMAT_VERSION = 1
 """Counts up whenever the same files would be cut into commits in another way."""
-MAX_CONFLICTS = 200
-"""Lost races in a row for one commit before giving up."""
+MAX_PAYLOAD = 4096
+"""Bytes of a bad row that its dead letter keeps."""
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, done, total): `check` and `read` in bytes, `write` in rows."""
@@ -248,11 +251,29 @@ def _letter(path: Path, row: BadRow) -> dict[str, Any]:
 
 
 def _dead_letters(key: str, bad: Path, result: ImportResult) -> None:
-    """Hand the bad rows over, before the last commit says that all is done; a run that starts over replaces them."""
-    folder = get_settings().storage.data / "dead_letters"
-    folder.mkdir(parents=True, exist_ok=True)
-    if result.bad:
-        bad.replace(folder / f"import-{key}.jsonl")
+    """Hand the bad rows over before the last commit says that all is done; a run that starts over adds none twice."""
+    if not result.bad:
+        return
+    letters = get_dead_letters()
+    known = {letter.key for letter in letters if letter.context.get("import") == key}
+    batch: list[Letter] = []
+    with bad.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            letter = letters.letter(
+                row["reason"],
+                f"{row['file']}:{row['line']}",
+                json.dumps(row["raw"], ensure_ascii=False).encode("utf-8", "replace")[:MAX_PAYLOAD],
+                kind="row",
+                detail=row["detail"],
+                context={"import": key, "source": result.source},
+            )
+            if letter.key not in known:
+                batch.append(letter)
+            if len(batch) >= 5_000:
+                letters.write_all(batch)
+                batch.clear()
+    letters.write_all(batch, durable=True)
 
 
 def _write(key: str, spill: Spill, result: ImportResult, tell: Progress, again: bool) -> None:
@@ -261,27 +282,19 @@ def _write(key: str, spill: Spill, result: ImportResult, tell: Progress, again: 
     total_units = sum(spill.unit_sizes())
     reached = 0 if again else store.snapshot().position(app)
     result.resumed = reached > 0
-    written, rows_done = 0, spill.rows_before(reached)
+    rows_done = spill.rows_before(reached)
     for number, rows in enumerate(spill.units(skip=reached), reached + 1):
-        events = lake_rows(rows, event_ids(rows, result.source))
-        for attempt in range(1, MAX_CONFLICTS + 1):
-            snapshot = store.snapshot()
-            at = snapshot.position(app)
-            if at >= number and not again:
-                break  # another process that runs the same import was first
-            positions = {app: number} if number > at else {}
-            if number == total_units and not snapshot.position(f"{app}:done"):
-                positions[f"{app}:done"] = 1
-            try:
-                done = store.commit(snapshot, positions, events)
-            except CommitConflict:
-                if attempt == MAX_CONFLICTS:
-                    raise
-                clock.current().sleep(min(0.02 * attempt, 1.0))
-                continue
-            written += done.written
-            break
+        last = number == total_units
+
+        def positions(snapshot: Snapshot, number: int = number, last: bool = last) -> dict[str, int] | None:
+            ahead = snapshot.position(app) < number
+            if not ahead and not again:
+                return None
+            moved = {app: number} if ahead else {}
+            return moved | {f"{app}:done": 1} if last else moved
+
+        done = commit_rows(store, lake_rows(rows, event_ids(rows, result.source)), positions)
+        result.written += done.written if done else 0
         rows_done += rows.height
         tell("write", rows_done, result.events)
-    result.written = written
-    result.present = result.events - written
+    result.present = result.events - result.written

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ml_models.core.errors import MLError
+from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
     from ml_models.data_collection.importer.mapping import ColumnMap
@@ -65,6 +66,8 @@ class Command(BaseCommand):
                 "ml_import --help shows all options."
             )
         try:
+            if not get_settings().enabled:
+                raise CommandError("ML_ENABLED is False, so nothing is imported. Set it to True in settings.py.")
             if options["orders"]:
                 self._orders()
             if options["history"]:
@@ -82,11 +85,17 @@ class Command(BaseCommand):
     # -- the shop's own tables ---------------------------------------------------------------------
 
     def _orders(self) -> None:
+        from ml_models.adapters.build import get_catalogue
         from ml_models.data_collection.sync import sync_orders
 
+        if not getattr(get_catalogue(), "has_orders", True):
+            raise CommandError(
+                'ML_CATALOG maps no orders. Map "order_line" (python manage.py ml_init proposes it) and run again.'
+            )
+
         with _bars(self._quiet) as tell:
-            result = sync_orders(full=True, progress=lambda done, *rest: tell("orders", done, 0))
-        self.stdout.write(f"Orders: {result}")
+            result = sync_orders(lambda done, reached: tell("orders", done, 0), full=True)
+        self.stdout.write(str(result))
 
     def _history(self) -> None:
         from ml_models.data_collection.importer.history import import_history
