@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
-
-import msgspec
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from ml_models.adapters.build import get_dead_letters, get_online_store, get_spool
+from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import INTERACTION_TYPES, NAMESPACE, Event, EventType, encode_event
+from ml_models.core.ids import uuid7
 from ml_models.core.query import Interaction
 from ml_models.data_collection import counters, wire
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.identity import Decision, visitor_key
 from ml_models.settings import MLSettings, get_settings
 
-__all__ = ["collect", "default_currency", "identity_link", "reject", "remember", "store"]
+__all__ = ["collect", "default_currency", "identity_link", "remember", "replay", "store"]
 
 logger = logging.getLogger("bunoraa.ml")
 
@@ -46,13 +46,13 @@ def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int,
     )
     events: list[Event] = []
     records: list[bytes] = []
-    rejected: list[tuple[InvalidEvent, Any]] = []
+    rejected: list[tuple[InvalidEvent, int]] = []
     for index, raw in enumerate(batch.events):
         try:
             event = wire.validate(raw, context, batch, index)
             records.append(encode_event(event))
         except InvalidEvent as error:
-            rejected.append((error, raw))
+            rejected.append((error, index))
         else:
             events.append(event)
     accepted = len(events)
@@ -63,8 +63,8 @@ def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int,
     if records:
         get_spool().append(records)
     # After the spool: where it fails, the client sends all of them again, and each bad one must be kept once.
-    for error, raw in rejected:
-        reject(error, raw)
+    if rejected:
+        _keep_aside(rejected, batch, context)
     remember(events)
     return accepted, len(rejected)
 
@@ -77,7 +77,8 @@ def store(events: Iterable[Event]) -> None:
         try:
             records.append(encode_event(event))
         except InvalidEvent as error:
-            reject(error, {"event": repr(event)})
+            counters.add(f"rejected.{error.reason}")
+            logger.warning("An event of the shop's own code was refused: %s", error)
         else:
             taken.append(event)
     if records:
@@ -110,16 +111,45 @@ def remember(events: Iterable[Event]) -> None:
             logger.exception("Recent items could not be recorded; the events themselves are safe. Counted from here.")
 
 
-def reject(error: InvalidEvent, payload: msgspec.Raw | bytes | dict[str, Any]) -> None:
-    """Keep an event that broke the schema, with the reason, for `ml_collect --replay`; counts it by reason."""
-    counters.add(f"rejected.{error.reason}")
-    if isinstance(payload, dict):
-        payload = msgspec.json.encode(payload, enc_hook=str)
+def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, context: wire.Context) -> None:
+    """Keep the events of a batch that broke the schema, with reasons and all it takes to accept them later."""
+    known = {name: value for name, value in asdict(context).items() if name in _KEPT and value is not None}
+    known["received_at"] = context.received_at.isoformat()
+    known["sent_at"] = batch.sent_at and batch.sent_at.isoformat()
+    known["batch_id"] = batch.batch_id or uuid7()  # the id of an event without one follows from it, at every replay
+    letters = [
+        DeadLetters.letter(
+            error.reason, error.path, bytes(batch.events[index]), detail=str(error), context={**known, "index": index}
+        )
+        for error, index in rejected
+    ]
+    for error, _ in rejected:
+        counters.add(f"rejected.{error.reason}")
     try:
-        get_dead_letters().write(error.reason, error.path, bytes(payload))
-    except Exception:  # a full disk: the event is refused either way, and the caller has more to store
-        if counters.add("dead_letters.failed") % 1000 == 1:
-            logger.exception("A rejected event could not be kept. Counted from here.")
+        get_dead_letters().write_all(letters)
+    except Exception:  # a full disk: the events are refused either way, and the request's others are stored
+        if counters.add("dead_letters.failed", len(letters)) % 1000 <= len(letters):
+            logger.exception("Rejected events could not be kept. Counted from here.")
+
+
+_KEPT = ("site", "anonymous_id", "user_id", "currency", "ip_prefix", "ip_address", "is_bot", "bot_reason")
+
+
+def replay(letter: Letter) -> None:
+    """Take an event of the dead letters again; for `DeadLetters.replay`. Raises `InvalidEvent`, `SpoolError`.
+
+    It has the id, the visitor and the times it would have had.
+    """
+    if letter.kind != "event" or "received_at" not in letter.context:
+        raise InvalidEvent("not_replayable", letter.path, f"a {letter.kind} without what the server knew of it")
+    known = dict(letter.context)
+    received_at, sent_at = wire.parse_time(known.pop("received_at")), known.pop("sent_at", None)
+    batch = wire.Batch([], known.pop("batch_id"), sent_at and wire.parse_time(sent_at))
+    index = known.pop("index")
+    event = wire.validate(
+        letter.raw, wire.Context(received_at=received_at, max_event=get_settings().api.max_event, **known), batch, index
+    )
+    get_spool().append([encode_event(event)])
 
 
 def identity_link(anonymous_id: str | None, user_id: str | None, site: str) -> Event:
