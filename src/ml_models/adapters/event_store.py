@@ -9,8 +9,9 @@ Duplicates. The same event may be accepted twice (a browser retries a batch whos
 (event_id, revision) the table holds are left out. Where to look: an event's time is corrected by the clock skew of
 its request, so a retry may carry it over midnight: the day before and after count as touched too. A browser's event
 whose time the server had to set (none given, or clamped) moves with the retry: three days each way, the time a
-browser keeps trying. Imported rows take their time from the file and never move. Only files whose range of event ids meets the batch's are opened, and
-they are joined with the batch's keys as a stream, so memory follows the batch and not the day.
+browser keeps trying. Imported rows take their time from the file and never move. Only files whose range of event
+ids meets the batch's are opened, and they are joined with the batch's keys as a stream, so memory follows the batch
+and not the day.
 
 Durable before trimmed. The object store under Delta does not fsync local files. `snapshot()` does, for every log
 entry it has not seen on disk yet and the files these added, before anyone can trim a spool by its positions.

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 import polars as pl
+from msgspec.structs import astuple
 
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import Event, EventItem
@@ -68,22 +69,22 @@ def empty_frame() -> pl.DataFrame:
     return pl.DataFrame(schema=LAKE_SCHEMA)
 
 
-def _times(values: list[datetime]) -> pl.Series:
+def _times(values: list[Any]) -> pl.Series:
     if any(value.tzinfo is None for value in values):
         raise ValueError("a time without a time zone")
     # Three times as fast as handing datetimes to Polars; exact to the microsecond up to the year 2255.
-    seconds = np.array([value.timestamp() for value in values], dtype=np.float64)
+    seconds = np.array(list(map(datetime.timestamp, values)))
     return pl.Series(np.rint(seconds * 1e6).astype(np.int64)).cast(pl.Datetime("us", "UTC"))
 
 
-def _json(values: list[dict[str, Any]]) -> pl.Series:
+def _json(values: list[Any]) -> pl.Series:
     return pl.Series([_encode_json(value).decode() if value else None for value in values], dtype=pl.String)
 
 
-def _items(values: list[list[EventItem]]) -> pl.Series:
-    flat = list(chain.from_iterable(values))
+def _items(values: list[Any]) -> pl.Series:
+    flat: list[EventItem] = list(chain.from_iterable(values))
     if not flat:
-        return pl.Series([None], dtype=pl.List(ITEM)).extend_constant(None, len(values) - 1)
+        return _nulls(pl.List(ITEM), len(values))
     lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
     structs = pl.DataFrame(
         {name: [getattr(item, name) for item in flat] for name in EventItem.__struct_fields__},
@@ -95,15 +96,24 @@ def _items(values: list[list[EventItem]]) -> pl.Series:
     return joined.get_column("items")
 
 
+def _nulls(dtype: pl.DataType, count: int) -> pl.Series:
+    return pl.Series([None], dtype=dtype).new_from_index(0, count)
+
+
+def _plain(dtype: pl.DataType) -> Callable[[list[Any]], pl.Series]:
+    def build(values: list[Any]) -> pl.Series:
+        if values[0] is None and values.count(None) == len(values):  # most columns of most batches
+            return _nulls(dtype, len(values))
+        return pl.Series(values, dtype=dtype, strict=True)
+
+    return build
+
+
 def _builder(name: str) -> Callable[[list[Any]], pl.Series]:
     dtype = LAKE_SCHEMA[name]
-    if name == "data":
-        return _json
-    if name == "items":
-        return _items
-    if isinstance(dtype, pl.Datetime):
-        return _times
-    return lambda values: pl.Series(values, dtype=dtype, strict=True)
+    if name in ("data", "items"):
+        return {"data": _json, "items": _items}[name]
+    return _times if isinstance(dtype, pl.Datetime) else _plain(dtype)
 
 
 _BUILDERS = {name: _builder(name) for name in Event.__struct_fields__}
@@ -113,10 +123,15 @@ def to_frame(events: Sequence[Event]) -> pl.DataFrame:
     """Events as rows of the lake, in the order given. Raises `InvalidEvent` when a value does not fit its column."""
     if not events:
         return empty_frame()
+    values: list[list[Any]] = [[] for _ in _BUILDERS]
+    for start in range(0, len(events), 1000):  # a stretch that stays in the processor's cache
+        for column, stretch in zip(values, zip(*map(astuple, events[start : start + 1000]), strict=True), strict=True):
+            column.extend(stretch)
     columns = {}
-    for name, build in _BUILDERS.items():
+    for (name, build), column in zip(_BUILDERS.items(), values, strict=True):
         try:
-            columns[name] = build([getattr(event, name) for event in events])
+            columns[name] = build(column)
         except (TypeError, ValueError, OverflowError, AttributeError, pl.exceptions.PolarsError) as error:
             raise InvalidEvent("does_not_fit", name, str(error)) from error
+        column.clear()
     return pl.DataFrame(columns).with_columns(pl.col("event_time").dt.date().alias(PARTITION))

@@ -1,0 +1,243 @@
+"""The committer: from the spool into the lake, each event once, however often it or its rivals are killed."""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+
+from ml_models.adapters.dead_letters import DeadLetters, Letter
+from ml_models.core import clock
+from ml_models.core.errors import CommitConflict, InvalidEvent
+from ml_models.core.event import Event, decode_event, encode_event
+from ml_models.core.lake_schema import to_frame
+from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
+
+__all__ = ["Committer", "ProcessResult", "process_events"]
+
+BATCH_ROWS = 100_000
+BATCH_BYTES = 64 << 20
+READ_RECORDS = 20_000
+
+
+@dataclass(slots=True)
+class ProcessResult:
+    """What one run of the committer did."""
+
+    read: int = 0
+    """Records taken from the spool."""
+    written: int = 0
+    """Rows added to the lake."""
+    duplicates: int = 0
+    """Events the lake had already, such as a browser's second delivery."""
+    dead: int = 0
+    """Undecodable records, now dead letters."""
+    commits: int = 0
+    conflicts: int = 0
+    """Batches thrown away because another committer was faster."""
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Batch:
+    records: int
+    frame: pl.DataFrame
+    letters: list[Letter]
+    start: dict[str, int]
+    positions: dict[str, int]
+
+    def follows(self, snapshot: Snapshot) -> bool:
+        """Whether the batch begins exactly where the snapshot ends."""
+        return all(snapshot.position(source) == at for source, at in self.start.items())
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    # A batch is a hundred thousand short-lived objects without cycles; collecting among them doubles the time.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Committer:
+    """The loop: snapshot, read what lies after its positions, commit rows and positions as one, trim what is proven.
+
+    Any number may run at once on one lake: whoever commits second throws everything away and starts from a new
+    snapshot. Memory is bounded by two batches.
+    """
+
+    def __init__(
+        self, spool: Spool, store: EventStore, dead_letters: DeadLetters, *, batch_rows: int = BATCH_ROWS
+    ) -> None:
+        self._spool = spool
+        self._store = store
+        self._dead_letters = dead_letters
+        self._batch_rows = batch_rows
+        self._kept: set[str] = set()
+
+    def run(
+        self, *, limit: int | None = None, progress: Callable[[ProcessResult], None] | None = None
+    ) -> ProcessResult:
+        """Work until nothing waits, or `limit` records were taken. Raises `StoreError`, `SpoolError`.
+
+        While one batch is being committed the next is read, on the supposition that the commit succeeds; where it
+        does not, both are thrown away.
+        """
+        result = ProcessResult()
+        started = clock.current().monotonic()
+        snapshot = self._store.snapshot()
+        flying: Future[tuple[CommitResult, Snapshot]] | None = None
+        last: _Batch | None = None
+        lost_in_a_row = 0
+        with ThreadPoolExecutor(1, "ml-committer") as pool:
+            while True:
+                ahead = last.positions if last else {}
+                taken = result.read + (last.records if last else 0)
+                left = self._batch_rows if limit is None else min(self._batch_rows, limit - taken)
+                with _without_gc():
+                    batch = self._take(snapshot, ahead, left)
+                lost = False
+                if flying is not None and last is not None:
+                    try:
+                        done, snapshot = flying.result()
+                    except CommitConflict:
+                        lost = True
+                    else:
+                        lost_in_a_row = 0
+                        self._account(result, last, done)
+                        if progress is not None:
+                            progress(result)
+                    flying = last = None
+                if lost or (batch and not batch.follows(snapshot)):
+                    result.conflicts += 1
+                    lost_in_a_row += 1
+                    clock.current().sleep(random.uniform(0, min(2.0, 0.01 * 2**lost_in_a_row)))
+                    snapshot = self._store.snapshot()
+                    continue
+                self._trim(snapshot)
+                if batch is None:
+                    break
+                # Before the commit, or a kill between the two would lose them; a second copy does no harm.
+                self._keep(batch.letters)
+                flying, last = pool.submit(self._commit, snapshot, batch), batch
+        result.seconds = clock.current().monotonic() - started
+        return result
+
+    def _commit(self, snapshot: Snapshot, batch: _Batch) -> tuple[CommitResult, Snapshot]:
+        done = self._store.commit(snapshot, batch.positions, batch.frame)
+        return done, self._store.snapshot()
+
+    @staticmethod
+    def _account(result: ProcessResult, batch: _Batch, done: CommitResult) -> None:
+        result.read += batch.records
+        result.dead += len(batch.letters)
+        result.written += done.written
+        result.duplicates += done.duplicates
+        result.commits += 1
+
+    def _trim(self, snapshot: Snapshot) -> None:
+        """Let the spool forget what the table proves."""
+        for source in self._spool.sources():
+            proven = snapshot.position(source)
+            if proven:
+                self._spool.trim(source, proven)
+
+    def _take(self, snapshot: Snapshot, ahead: Mapping[str, int], rows: int) -> _Batch | None:
+        """Up to `rows` records after the snapshot's positions, or after those `ahead` of it; None without any."""
+        waiting = self._spool.sources()
+        random.shuffle(waiting)  # so that no source waits behind a busy one for ever
+        start = {source: ahead.get(source) or snapshot.position(source) for source in waiting}
+        positions = dict(start)
+        events: list[Event] = []
+        letters: list[Letter] = []
+        records = size = 0
+        while waiting and records < rows and size < BATCH_BYTES:
+            for source in list(waiting):
+                want = min(READ_RECORDS, rows - records)
+                found = self._spool.read(source, positions[source], want) if want > 0 else None
+                if found is None or not found.records:
+                    waiting.remove(source)
+                    continue
+                positions[source] = found.position
+                records += len(found.records)
+                size += sum(map(len, found.records))
+                for record in found.records:
+                    try:
+                        events.append(decode_event(record))
+                    except InvalidEvent as error:
+                        letters.append(self._letter(error, record, source))
+        moved = {source: at for source, at in positions.items() if at != start[source]}
+        if not moved:
+            return None
+        frame, unfit = self._frame(events)
+        return _Batch(records, frame, letters + unfit, {source: start[source] for source in moved}, moved)
+
+    def _frame(self, events: list[Event]) -> tuple[pl.DataFrame, list[Letter]]:
+        """The events as rows; one that fits no column must not hold the others up."""
+        try:
+            return to_frame(events), []
+        except InvalidEvent:
+            good: list[Event] = []
+            letters: list[Letter] = []
+            for event in events:
+                try:
+                    to_frame([event])
+                    good.append(event)
+                except InvalidEvent as error:
+                    letters.append(self._letter(error, encode_event(event), event.source))
+            return to_frame(good), letters
+
+    @staticmethod
+    def _letter(error: InvalidEvent, record: bytes, source: str) -> Letter:
+        return DeadLetters.letter(
+            error.reason, error.path, record, kind="record", detail=str(error), context={"source": source}
+        )
+
+    def _keep(self, letters: list[Letter]) -> None:
+        new = {letter.key: letter for letter in letters if letter.key not in self._kept}
+        self._dead_letters.write_all(new.values(), durable=True)
+        self._kept.update(new)
+
+
+def process_events(
+    *, limit: int | None = None, progress: Callable[[ProcessResult], None] | None = None
+) -> ProcessResult:
+    """Bring what waits in the spool into the lake, with the adapters of the settings; counts what it did.
+
+    `limit`: at most this many records. `progress`: called after every commit with the figures so far.
+    """
+    from ml_models.adapters.build import get_dead_letters, get_event_store, get_spool
+
+    result = Committer(get_spool(), get_event_store(), get_dead_letters()).run(limit=limit, progress=progress)
+    _count(result)
+    return result
+
+
+def _count(result: ProcessResult) -> None:
+    """Add the run to the totals that `ml_status` shows (row `committer` of the sync states)."""
+    from django.db import transaction
+
+    from ml_models.orm import SyncState
+
+    figures: Mapping[str, int] = {
+        name: getattr(result, name) for name in ("read", "written", "duplicates", "dead", "commits", "conflicts")
+    }
+    with transaction.atomic():
+        state, _ = SyncState.objects.select_for_update().get_or_create(
+            name="committer", defaults={"updated_at": clock.now()}
+        )
+        totals = dict(state.data.get("totals", {}))
+        for name, value in figures.items():
+            totals[name] = totals.get(name, 0) + value
+        state.data = {"totals": totals, "last": {**figures, "seconds": round(result.seconds, 3)}}
+        state.watermark = state.updated_at = clock.now()
+        state.save()

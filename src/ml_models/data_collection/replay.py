@@ -1,0 +1,41 @@
+"""Replay of dead letters: offer what was refused once more, after a fix."""
+
+from __future__ import annotations
+
+from ml_models.adapters.dead_letters import Letter, Replayed
+from ml_models.core.errors import InvalidEvent
+from ml_models.core.event import Event, decode_event, encode_event
+
+__all__ = ["replay_dead_letters"]
+
+
+def replay_dead_letters() -> Replayed:
+    """Put every dead letter that is valid now into the spool; the others stay.
+
+    A browser's event comes back with the moment it was refused as `received_at` and without a visitor: who sent it
+    is not kept beside a refused payload.
+    """
+    from ml_models.adapters.build import get_dead_letters, get_spool
+
+    spool = get_spool()
+
+    def accept(letter: Letter) -> None:
+        spool.append([encode_event(_event(letter))])
+
+    return get_dead_letters().replay(accept)
+
+
+def _event(letter: Letter) -> Event:
+    if letter.kind == "record":
+        return decode_event(letter.raw)
+    if letter.kind == "event":
+        from ml_models.data_collection import wire
+        from ml_models.settings import get_settings
+
+        settings = get_settings()
+        context = wire.Context(received_at=letter.at, site=settings.site, max_event=settings.api.max_event)
+        # The letter's key as batch id: offered twice, the event gets the same id twice.
+        return wire.validate(letter.raw, context, wire.Batch([], letter.key), 0)
+    raise InvalidEvent(
+        "not_replayable", letter.path, "correct the file and import it again; equal rows are not doubled"
+    )
