@@ -7,6 +7,7 @@ schedule or for `delay` says what to install.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ml_models.core.errors import ConfigError
@@ -40,7 +41,20 @@ __all__ = [
 ]
 
 
+def _unless_off(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do nothing, and say why, where the app is switched off: a worker's schedule may know nothing of that."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from ml_models.settings import get_settings
+
+        return function(*args, **kwargs) if get_settings().enabled else {"skipped": "ML_ENABLED is False"}
+
+    return run
+
+
 @shared_task(name="ml.process_training_data")
+@_unless_off
 def process_training_data_task() -> dict[str, Any]:
     """Bring the spool into the lake and read new orders."""
     from ml_models.data_collection.process import process_events
@@ -50,6 +64,7 @@ def process_training_data_task() -> dict[str, Any]:
 
 
 @shared_task(name="ml.train_model")
+@_unless_off
 def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: str = "manual") -> dict[str, Any]:
     """Train one model; `config` holds config fields and, for models with epochs, `epochs`."""
     from ml_models.auto_training import train
@@ -60,6 +75,7 @@ def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: 
 
 
 @shared_task(name="ml.scheduled_training")
+@_unless_off
 def scheduled_training_task() -> list[dict[str, Any]]:
     """Train every enabled model on data read once."""
     from ml_models.auto_training import prepare, train
@@ -70,6 +86,7 @@ def scheduled_training_task() -> list[dict[str, Any]]:
 
 
 @shared_task(name="ml.evaluate_models")
+@_unless_off
 def evaluate_models_task() -> dict[str, Any]:
     """Evaluate the champions' recipes on the newest days."""
     from ml_models.reports import evaluate_models
