@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -62,7 +63,7 @@ class LakeSync:
                 _fsync(checkpoint)
         for folder in folders:
             _fsync(folder)
-        partial = self._mark.with_name(f"_synced.{os.getpid()}")
+        partial = self._mark.with_name(f"_synced.{os.getpid()}.{threading.get_ident()}")
         partial.write_text(str(version))
         partial.replace(self._mark)
         self._known = version

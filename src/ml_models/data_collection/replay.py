@@ -37,5 +37,5 @@ def _event(letter: Letter) -> Event:
         # The letter's key as batch id: offered twice, the event gets the same id twice.
         return wire.validate(letter.raw, context, wire.Batch([], letter.key), 0)
     raise InvalidEvent(
-        "not_replayable", letter.path, "correct the file and import it again; equal rows are not doubled"
+        "not_replayable", letter.path, "correct the file and import it again; the rest of it is not doubled"
     )

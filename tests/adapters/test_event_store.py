@@ -1,0 +1,183 @@
+import json
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+from ml_models.adapters.event_store import DeltaEventStore
+from ml_models.adapters.event_store_memory import MemoryEventStore
+from ml_models.core.errors import StoreError
+from ml_models.core.lake_schema import to_frame
+from ml_models.testing.event_store import DAY, EventStoreContract, ids, make_event, put
+
+
+class TestMemoryEventStore(EventStoreContract):
+    def make(self):
+        return MemoryEventStore()
+
+
+class TestDeltaEventStore(EventStoreContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.folder = tmp_path
+        self.made = 0
+
+    def make(self):
+        self.made += 1
+        return DeltaEventStore(self.folder / f"lake{self.made}")
+
+    def test_another_process_sees_the_same_lake(self):
+        first = self.make()
+        put(first, [make_event("a")], {"s": 4})
+        second = DeltaEventStore(first.uri)
+        assert ids(second.scan()) == ["a"]
+        assert second.snapshot().position("s") == 4
+
+    def test_the_log_holds_statistics_of_four_columns_only(self):
+        store = self.make()
+        put(store, [make_event("a", user_id="alice", page_url="/private", ip_address="203.0.113.9")])
+        log = "\n".join(path.read_text() for path in Path(store.uri, "_delta_log").glob("*.json"))
+        entries = [json.loads(line) for line in log.splitlines() if line]
+        (added,) = [json.loads(entry["add"]["stats"]) for entry in entries if "add" in entry]
+        assert set(added["minValues"]) == {"event_id", "event_time", "event_type", "product_id"}
+        assert "alice" not in log
+        assert "203.0.113.9" not in log
+
+    def test_whole_days_go_without_rewriting(self):
+        store = self.make()
+        put(store, [make_event("a"), make_event("b", DAY + timedelta(days=40))])
+        store.delete(older_than=DAY + timedelta(days=30), keep_types=["purchase"])
+        entry = DeltaTable(store.uri).history(1)[0]
+        assert entry["operation"] == "DELETE"
+        assert entry["operationMetrics"]["num_copied_rows"] == 0
+
+    def test_a_deletion_finds_rows_that_came_while_it_ran(self, monkeypatch):
+        store = self.make()
+        put(store, [make_event("a"), make_event("stays", event_type="purchase")])
+        rivals = ["b", "c"]
+        original = DeltaTable.delete
+
+        def delete(table, *args, **kwargs):
+            if rivals:
+                put(DeltaEventStore(store.uri), [make_event(rivals.pop())])
+            return original(table, *args, **kwargs)
+
+        monkeypatch.setattr(DeltaTable, "delete", delete)
+        assert store.delete(keep_types=["purchase"]) == 3
+        assert ids(store.scan()) == ["stays"]
+
+    def test_compaction_merges_busy_days_and_leaves_running_readers_alone(self):
+        store = self.make()
+        for number in range(10):
+            put(store, [make_event(str(number))])
+        put(store, [make_event("quiet", DAY + timedelta(days=3))])
+        reader = store.scan()
+        done = store.compact()
+        assert (done["days"], done["files_before"], done["files_after"]) == (1, 11, 2)
+        assert len(ids(reader)) == 11
+        assert len(ids(store.scan())) == 11
+        assert store.compact()["days"] == 0
+
+    def test_many_processes_may_create_the_lake_at_once(self):
+        uri = self.folder / "new"
+        stores = [DeltaEventStore(uri) for _ in range(6)]
+        failed = []
+
+        def work(store):
+            try:
+                store.snapshot()
+            except BaseException as error:  # noqa: BLE001  a thread's failure must fail the test
+                failed.append(error)
+
+        threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        put(stores[0], [make_event("a")])
+        assert [ids(store.scan()) for store in stores] == [["a"]] * 6
+
+    def test_duplicates_are_found_beside_many_files_and_days(self):
+        store = self.make()
+        frames = [
+            to_frame([make_event(f"{day}-{n}", DAY + timedelta(days=day)) for n in range(50)]) for day in range(12)
+        ]
+        for frame in frames:
+            store.commit(store.snapshot(), {}, frame)
+        again = pl.concat([*frames, to_frame([make_event("new")])])
+        result = store.commit(store.snapshot(), {}, again)
+        assert (result.written, result.duplicates) == (1, 600)
+
+    def test_a_lake_without_revisions_needs_no_search_for_them(self):
+        store = self.make()
+        put(store, [make_event("a")])
+        assert "JOIN" not in store.scan().explain()
+        put(store, [make_event("a", revision=1)])
+        assert "JOIN" in store.scan().explain()
+
+    def test_other_days_are_not_opened(self):
+        store = self.make()
+        put(store, [make_event("a"), make_event("b", DAY + timedelta(days=1))])
+        for path in Path(store.uri).glob(f"{'event_date=' + str(DAY.date())}/*.parquet"):
+            path.unlink()
+        assert ids(store.scan(start=DAY + timedelta(days=1))) == ["b"]
+
+    def test_a_folder_that_is_no_lake_is_said_so(self):
+        folder = self.folder / "broken"
+        (folder / "_delta_log").mkdir(parents=True)
+        (folder / "_delta_log" / f"{0:020d}.json").write_text('{"metaData": 1}\n')
+        with pytest.raises(StoreError, match="ML_STORAGE"):
+            DeltaEventStore(folder).snapshot()
+
+
+class TestDurability:
+    def test_a_snapshot_vouches_for_what_is_on_disk(self, tmp_path):
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a")], {"s": 1})
+        assert (tmp_path / "lake" / "_synced").read_text() == "0"
+        store.snapshot()
+        assert (tmp_path / "lake" / "_synced").read_text() == "1"
+
+    def test_syncs_each_file_of_a_commit_before_the_mark(self, tmp_path, monkeypatch):
+        from ml_models.adapters import lake_sync
+
+        synced = []
+        monkeypatch.setattr(lake_sync, "_fsync", lambda path: synced.append(path.name))
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a"), make_event("b", DAY + timedelta(days=1))], {"s": 1})
+        synced.clear()
+        store.snapshot()
+        assert len([name for name in synced if name.endswith(".parquet")]) == 2
+        assert f"{1:020d}.json" in synced
+        assert "_delta_log" in synced
+        assert f"event_date={DAY.date()}" in synced
+        synced.clear()
+        store.snapshot()
+        assert synced == []
+
+    @pytest.mark.parametrize("left", [0, 40])
+    def test_a_log_entry_torn_by_a_power_cut_is_set_aside(self, tmp_path, left):
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a")], {"s": 1})
+        store.snapshot()
+        put(store, [make_event("b")], {"s": 2})
+        entry = tmp_path / "lake" / "_delta_log" / f"{2:020d}.json"
+        entry.write_bytes(entry.read_bytes()[:left])
+        again = DeltaEventStore(tmp_path / "lake")
+        assert again.snapshot().position("s") == 1
+        assert put(again, [make_event("b")], {"s": 2}).written == 1
+        assert ids(again.scan()) == ["a", "b"]
+
+    def test_a_damaged_entry_that_was_on_disk_stays(self, tmp_path):
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a")], {"s": 1})
+        store.snapshot()
+        entry = tmp_path / "lake" / "_delta_log" / f"{1:020d}.json"
+        entry.write_bytes(b"{")
+        with pytest.raises(StoreError):
+            DeltaEventStore(tmp_path / "lake").snapshot()
+        assert entry.exists()
