@@ -2,24 +2,36 @@
 
 import shutil
 import tempfile
-from datetime import timedelta
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+import pytest
+from django.test import override_settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ml_models.adapters import build
 from ml_models.core import clock
 from ml_models.core.query import Interaction, Query
+from ml_models.orm import ProductStats
 from ml_models.services import recommend
 from tests.serving.conftest import START
 from tests.serving.fakes import Shop
+from tests.shop.models import Product
 
 TYPES = ["personalized", "similar", "popular", "trending", "new", "recently_viewed"]
 KINDS = {"popular": "static", "ease": "item_item", "item_knn": "item_item"}
-NUMBERS = st.integers(min_value=0, max_value=39)
+NUMBERS = st.integers(min_value=0, max_value=24)
 
 
 class ListMachine(RuleBasedStateMachine):
@@ -30,14 +42,17 @@ class ListMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.shop = Shop(self.folder)
         self.clock = clock.ManualClock(START)
-        self._using = clock.use(self.clock)
-        self._using.__enter__()
+        self._open = ExitStack()
+        self._open.enter_context(clock.use(self.clock))
+        # So few candidates that sources and shop have to be asked again and again.
+        self._open.enter_context(override_settings(ML_SERVING={"candidates": 1}))
+        self._open.enter_context(mock.patch("ml_models.serving.pipeline.SLACK", 0))
         self.shown = {}
         self.next_version = 0
         self.install()
 
     def teardown(self):
-        self._using.__exit__(None, None, None)
+        self._open.close()
         build.reset()
         shutil.rmtree(self.folder)
 
@@ -60,7 +75,7 @@ class ListMachine(RuleBasedStateMachine):
 
     # -- what happens -------------------------------------------------------------------------------
 
-    @initialize(numbers=st.sets(NUMBERS, max_size=40))
+    @initialize(numbers=st.sets(NUMBERS, max_size=25))
     def open_shop(self, numbers):
         for number in sorted(numbers):
             self.put(self.item(number), True)
@@ -106,10 +121,11 @@ class ListMachine(RuleBasedStateMachine):
     def wait(self, seconds):
         self.clock.advance(seconds=seconds)
 
-    @rule(number=NUMBERS, event_type=st.sampled_from(["product_view", "cart_add", "purchase"]))
-    def act(self, number, event_type):
-        self.clock.advance(seconds=1)
-        self.shop.online.add("a:v", Interaction(self.item(number), event_type, clock.now() - timedelta(seconds=1)))
+    @rule(numbers=st.sets(NUMBERS), event_type=st.sampled_from(["product_view", "cart_add", "purchase"]))
+    def act(self, numbers, event_type):
+        for number in sorted(numbers):
+            self.clock.advance(seconds=1)
+            self.shop.online.add("a:v", Interaction(self.item(number), event_type, clock.now()))
 
     # -- what must hold -----------------------------------------------------------------------------
 
@@ -154,10 +170,45 @@ class FixedRanking:
         self.machine = machine
 
     def top(self, k):
-        return [(self.machine.item(number), 40.0 - number) for number in range(0, 40, 3)][:k]
+        return [(self.machine.item(number), 40.0 - number) for number in range(0, 25, 3)][:k]
 
 
-TestMemoryShop = ListMachine.TestCase
-TestMemoryShop.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+class DjangoMachine(ListMachine):
+    """The same over the test shop: hidden products are inactive or sold out, statistics come from the table."""
+
+    def __init__(self):
+        Product.objects.all().delete()
+        ProductStats.objects.all().delete()
+        super().__init__()
+
+    def install(self):
+        build.reset()
+        build.override(versions=self.shop.versions, model_store=self.shop.store, online_store=self.shop.online)
+
+    def item(self, number):
+        return str(number + 1)
+
+    def put(self, item, shown):
+        sold_out = not shown and int(item) % 2
+        values = {"name": item, "is_active": shown or sold_out, "stock": 0 if sold_out else 5}
+        Product.objects.update_or_create(pk=int(item), defaults=values)
+
+    def remove(self, item):
+        Product.objects.filter(pk=int(item)).delete()
+
+    @rule(values=st.dictionaries(NUMBERS, st.integers(0, 5), max_size=10))
+    def count(self, values):
+        for number, value in values.items():
+            ProductStats.objects.update_or_create(
+                item_id=self.item(number),
+                defaults={"updated_at": clock.now(), "trend": float(value), "purchases_30d": value},
+            )
+
+
+def test_a_shop_in_memory():
+    run_state_machine_as_test(ListMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+
+
+@pytest.mark.django_db
+def test_the_django_shop():
+    run_state_machine_as_test(DjangoMachine, settings=settings(max_examples=20, stateful_step_count=20, deadline=None))
