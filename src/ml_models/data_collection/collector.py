@@ -20,7 +20,7 @@ from ml_models.data_collection.client import Client
 from ml_models.data_collection.identity import Decision, visitor_key
 from ml_models.settings import MLSettings, get_settings
 
-__all__ = ["collect", "default_currency", "identity_link", "remember", "replay", "store"]
+__all__ = ["collect", "default_currency", "identity_link", "rebuild", "remember", "store"]
 
 logger = logging.getLogger("bunoraa.ml")
 
@@ -135,21 +135,19 @@ def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch,
 _KEPT = ("site", "anonymous_id", "user_id", "currency", "ip_prefix", "ip_address", "is_bot", "bot_reason")
 
 
-def replay(letter: Letter) -> None:
-    """Take an event of the dead letters again; for `DeadLetters.replay`. Raises `InvalidEvent`, `SpoolError`.
+def rebuild(letter: Letter) -> Event:
+    """The event of a dead letter, where it is valid by now. Raises `InvalidEvent`.
 
-    It has the id, the visitor and the times it would have had.
+    It has the id, the visitor and the times it would have had, so a letter offered twice is one event.
     """
-    if letter.kind != "event" or "received_at" not in letter.context:
-        raise InvalidEvent("not_replayable", letter.path, f"a {letter.kind} without what the server knew of it")
+    if "received_at" not in letter.context:
+        raise InvalidEvent("not_replayable", letter.path, "what the server knew of the event was not kept with it")
     known = dict(letter.context)
     received_at, sent_at = wire.parse_time(known.pop("received_at")), known.pop("sent_at", None)
     batch = wire.Batch([], known.pop("batch_id"), sent_at and wire.parse_time(sent_at))
     index = known.pop("index")
-    event = wire.validate(
-        letter.raw, wire.Context(received_at=received_at, max_event=get_settings().api.max_event, **known), batch, index
-    )
-    get_spool().append([encode_event(event)])
+    context = wire.Context(received_at=received_at, max_event=get_settings().api.max_event, **known)
+    return wire.validate(letter.raw, context, batch, index)
 
 
 def identity_link(anonymous_id: str | None, user_id: str | None, site: str) -> Event:

@@ -12,8 +12,7 @@ __all__ = ["replay_dead_letters"]
 def replay_dead_letters() -> Replayed:
     """Put every dead letter that is valid now into the spool; the others stay.
 
-    A browser's event comes back with the moment it was refused as `received_at` and without a visitor: who sent it
-    is not kept beside a refused payload.
+    A browser's event comes back with the id, the visitor and the times it would have had.
     """
     from ml_models.adapters.build import get_dead_letters, get_spool
 
@@ -29,13 +28,9 @@ def _event(letter: Letter) -> Event:
     if letter.kind == "record":
         return decode_event(letter.raw)
     if letter.kind == "event":
-        from ml_models.data_collection import wire
-        from ml_models.settings import get_settings
+        from ml_models.data_collection.collector import rebuild
 
-        settings = get_settings()
-        context = wire.Context(received_at=letter.at, site=settings.site, max_event=settings.api.max_event)
-        # The letter's key as batch id: offered twice, the event gets the same id twice.
-        return wire.validate(letter.raw, context, wire.Batch([], letter.key), 0)
+        return rebuild(letter)
     raise InvalidEvent(
         "not_replayable", letter.path, "correct the file and import it again; the rest of it is not doubled"
     )

@@ -1,0 +1,74 @@
+"""Both online stores keep the contract; the database's cost is counted in queries."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ml_models.adapters.online_store import KEEP, DatabaseOnlineStore, MemoryOnlineStore
+from ml_models.core.query import Interaction
+from ml_models.orm import OnlineInteraction
+from ml_models.testing.online_store import OnlineStoreContract
+
+START = datetime(2025, 3, 1, tzinfo=UTC)
+
+
+def views(number, start=0):
+    return [
+        Interaction(str(index), "product_view", START + timedelta(minutes=index))
+        for index in range(start, start + number)
+    ]
+
+
+class Never(random.Random):
+    """A trim is never due."""
+
+    def random(self):
+        return 1.0
+
+
+class TestMemoryOnlineStore(OnlineStoreContract):
+    def make(self):
+        return MemoryOnlineStore()
+
+
+@pytest.mark.django_db
+class TestDatabaseOnlineStore(OnlineStoreContract):
+    def make(self):
+        return DatabaseOnlineStore()
+
+    def test_reading_is_one_query(self, django_assert_num_queries):
+        store = self.make()
+        store.record("a:1", views(150))
+        with django_assert_num_queries(1):
+            assert len(store.recent("a:1", 50)) == 50
+
+    def test_recording_many_visitors_is_one_insert(self, django_capture_on_commit_callbacks):
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            DatabaseOnlineStore(rng=Never()).record_many({f"a:{number}": views(3) for number in range(20)})
+        assert sum("INSERT" in query["sql"] for query in queries) == 1
+        assert not any("SELECT" in query["sql"] or "DELETE" in query["sql"] for query in queries)
+
+    def test_rows_beyond_the_newest_are_deleted_now_and_then(self):
+        store = DatabaseOnlineStore(rng=random.Random(1))
+        most = 0
+        for start in range(1000):
+            store.record("a:1", views(1, start))
+            if start % 25 == 0:
+                most = max(most, OnlineInteraction.objects.count())
+        # A trim is due after 50 rows on average; eight times that in a row has odds of 1 in 3,000.
+        assert KEEP <= most <= KEEP + 400
+        assert OnlineInteraction.objects.order_by("at").last().item_id == "999"
+
+    def test_a_failure_leaves_the_callers_transaction_usable(self):
+        from django.db import DatabaseError
+
+        store = self.make()
+        with pytest.raises(DatabaseError):
+            store.record("a:1", [Interaction("1", None, START)])
+        assert OnlineInteraction.objects.count() == 0
