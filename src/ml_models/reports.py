@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def evaluate_models(
             exclude_seen=exclude_seen,
             max_users=MAX_EVALUATED,
             seed=data.seed,
-            progress=None if progress is None else lambda share, name=name: progress(f"{name}: ask", share),
+            progress=None if progress is None else partial(progress, f"{name}: ask"),
         )
         described.append(
             {
@@ -191,8 +192,8 @@ def report_page(report: Mapping[str, Any]) -> str:
     )
     history = "all interactions" if protocol["history"] is None else f"the newest {protocol['history']} interactions"
     lead = (
-        f"{protocol['visitors']:,} visitors, {protocol['items']:,} products, the full catalogue ranked, first {k} places. "
-        f"Judged on {what}; a query carries {history}; products seen before are "
+        f"{protocol['visitors']:,} visitors, {protocol['items']:,} products, full catalogue ranked, first {k} places."
+        f" Judged on {what}; a query carries {history}; products seen before are "
         f"{'left out' if protocol['exclude_seen'] else 'not left out'}. Intervals are 95 %, over visitors."
     )
     head = "".join(f"<th>{LABELS[name]}</th>" for name in SHOWN)
@@ -203,14 +204,15 @@ def report_page(report: Mapping[str, Any]) -> str:
         for model in described
     )
     gaps = "".join(
-        f"<tr><td>{html.escape(row['model'])} against {html.escape(row['baseline'])}</td><td>{LABELS[row['metric']]}</td>"
-        f"<td>{row['value']:+.4f}</td><td>{row['low']:+.4f} to {row['high']:+.4f}</td>"
+        f"<tr><td>{html.escape(row['model'])} against {html.escape(row['baseline'])}</td>"
+        f"<td>{LABELS[row['metric']]}</td><td>{row['value']:+.4f}</td><td>{row['low']:+.4f} to {row['high']:+.4f}</td>"
         f"<td>{'better' if row['low'] > 0 else 'worse' if row['high'] < 0 else 'no difference shown'}</td></tr>"
         for row in report["comparisons"]
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Model evaluation</title><style>{_STYLE}</style>'
-        f"<h1>Model evaluation</h1><p>{lead}</p><p><small>Made {html.escape(report['generated_at'][:19])} UTC.</small></p>"
+        f"<h1>Model evaluation</h1><p>{lead}</p>"
+        f"<p><small>Made {html.escape(report['generated_at'][:19])} UTC.</small></p>"
         f"<h2>Side by side</h2>{_plot(described, k)}"
         f"<div><table><tr><th>Model</th>{head}</tr>{rows}</table></div>"
         "<h2>Paired differences</h2><div><table><tr><th>Models</th><th>Metric</th><th>Difference</th><th>95 % interval"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -14,8 +14,8 @@ from ml_models.core.errors import MLError
 
 class Command(BaseCommand):
     help = (
-        "Evaluate the serving models' recipes on the newest days, or on a held-out file, beside the baselines: the full "
-        "catalogue, 95 % intervals over visitors."
+        "Evaluate the serving models' recipes on the newest days, or on a held-out file, beside the baselines: the "
+        "full catalogue, 95 % intervals over visitors."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         from rich.console import Console
         from rich.table import Table
 
-        console = Console(file=self.stdout._out)  # type: ignore[attr-defined]
+        console = Console(file=cast("IO[str]", self.stdout._out), width=None if self.stdout.isatty() else 160)
         protocol = report["protocol"]
         what = "held-out list" if protocol["cutoff"] is None else f"from {protocol['cutoff'][:10]} on"
         table = Table(

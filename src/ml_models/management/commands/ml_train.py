@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
         from ml_models.auto_training import prepare, train
 
-        console = Console(file=self.stdout._out)  # type: ignore[attr-defined]
+        console = Console(file=cast("IO[str]", self.stdout._out), width=None if self.stdout.isatty() else 160)
         done: list[tuple[Any, float]] = []
         failed: list[str] = []
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from ml_models import models
+from ml_models.core.errors import MLError
+from ml_models.core.run import Run
+from ml_models.testing.planted import planted_tastes
+
+
+def fit(config, memory=None):
+    return models.get("ease")(config).fit(planted_tastes().train, Run(memory=memory))
+
+
+def test_weights_are_the_closed_form():
+    data = planted_tastes().train.frequent(3)
+    x = data.inputs(combine="max").toarray().astype(np.float64)
+    inverse = np.linalg.inv(x.T @ x + 50.0 * np.eye(data.n_items))
+    expected = -inverse / np.diagonal(inverse)
+    np.fill_diagonal(expected, 0.0)
+    plain = {"regularization": 50.0, "fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0}
+    model = fit(plain)
+    assert tuple(model.scorer.item_ids) == data.item_ids.names
+    np.testing.assert_allclose(model.scorer.arrays["weights"], expected, atol=1e-5)
+
+
+def test_each_item_is_the_ridge_regression_on_the_others():
+    """The property behind the formula: column j solves min |x_j - X_-j b|^2 + lambda |b|^2."""
+    data = planted_tastes().train.frequent(3)
+    x = data.inputs(combine="max").toarray().astype(np.float64)
+    plain = {"regularization": 50.0, "fit_half_life_days": 0.0, "repeat": 0.0}
+    weights = fit(plain).scorer.arrays["weights"]
+    for item in (0, data.n_items - 1):
+        others = np.delete(x, item, axis=1)
+        solved = np.linalg.solve(others.T @ others + 50.0 * np.eye(others.shape[1]), others.T @ x[:, item])
+        np.testing.assert_allclose(np.delete(weights[:, item], item), solved, atol=1e-5)
+
+
+def test_truncation_keeps_the_most_frequent_items_exactly():
+    data = planted_tastes().train
+    counts = np.bincount(data.items)
+    model = fit({"max_items": 30})
+    kept = [data.item_ids.id(name) for name in model.scorer.item_ids]
+    assert len(kept) == 30
+    assert counts[kept].min() >= np.sort(counts)[-30]
+
+
+def test_largest_weights_make_a_small_artifact_that_nearly_agrees():
+    dense, sparse = fit({}).scorer, fit({"neighbours": 40}).scorer
+    assert sparse.arrays["data"].shape == (40 * len(sparse.item_ids),)
+    rows = [np.abs(dense.arrays["weights"][row]).argsort()[::-1][:40].tolist() for row in range(len(dense.item_ids))]
+    for row, wanted in enumerate(rows):
+        span = slice(sparse.arrays["indptr"][row], sparse.arrays["indptr"][row + 1])
+        found = sparse.arrays["indices"][span]
+        assert set(found.tolist()) == set(wanted)
+        np.testing.assert_array_equal(sparse.arrays["data"][span], dense.arrays["weights"][row][found])
+
+
+def test_too_little_memory_is_refused_before_anything_is_allocated():
+    with pytest.raises(MLError, match=r"needs 0\.0 GB.*max_items"):
+        fit({}, memory=1000)

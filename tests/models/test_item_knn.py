@@ -1,0 +1,72 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_models import models
+from ml_models.core.data_loader import Dataset
+from ml_models.core.query import Query
+from ml_models.core.run import Run
+from ml_models.testing.planted import planted_tastes
+
+PLAIN = {"fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0, "weighting": "none", "combine": "max"}
+
+
+def fit(data, **config):
+    return models.get("item_knn")({**PLAIN, **config}).fit(data, Run()).scorer
+
+
+def dense(scorer):
+    n = len(scorer.item_ids)
+    result = np.zeros((n, n), dtype=np.float32)
+    for row in range(n):
+        span = slice(scorer.arrays["indptr"][row], scorer.arrays["indptr"][row + 1])
+        result[row, scorer.arrays["indices"][span]] = scorer.arrays["data"][span]
+    return result
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 25.0])
+def test_cosine_with_shrinkage(shrinkage):
+    data = planted_tastes().train
+    x = data.inputs(combine="max").toarray()
+    norms = np.linalg.norm(x, axis=0)
+    expected = x.T @ x / (np.outer(norms, norms) + shrinkage)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(dense(fit(data, shrinkage=shrinkage, neighbours=1000)), expected, atol=1e-5)
+
+
+def test_only_the_nearest_are_kept():
+    data = planted_tastes().train
+    full, few = dense(fit(data, neighbours=1000)), dense(fit(data, neighbours=5))
+    assert ((few > 0).sum(axis=1) <= 5).all()
+    for row in range(len(full)):
+        np.testing.assert_allclose(np.sort(few[row])[-5:], np.sort(full[row])[-5:], atol=1e-6)
+
+
+def test_repeat_is_the_weight_of_an_item_for_itself():
+    data = planted_tastes().train
+    assert np.diagonal(dense(fit(data, repeat=0.5))).tolist() == [0.5] * data.n_items
+    assert not np.diagonal(dense(fit(data))).any()
+
+
+def test_idf_makes_a_visitor_of_everything_say_nothing():
+    rows = [("glutton", name, 1, "product_view") for name in "abcdef"]
+    rows += [(f"u{n}", name, 1, "product_view") for n in range(3) for name in "ab"]
+    data = Dataset.from_frame(pl.DataFrame(rows, schema=["visitor", "item", "time", "type"], orient="row"))
+    plain, idf = dense(fit(data, shrinkage=1.0)), dense(fit(data, shrinkage=1.0, weighting="idf"))
+    c, d = data.item_ids.id("c"), data.item_ids.id("d")
+    a, b = data.item_ids.id("a"), data.item_ids.id("b")
+    assert plain[c, d] > 0.4
+    assert idf[c, d] < 1e-6
+    assert idf[a, b] > 0.5
+
+
+def test_old_company_counts_less_where_asked():
+    day = 86_400_000_000
+    rows = [("u1", "a", 0, "product_view"), ("u1", "old", 0, "product_view")]
+    rows += [("u2", "a", 100 * day, "product_view"), ("u2", "new", 100 * day, "product_view")]
+    data = Dataset.from_frame(pl.DataFrame(rows, schema=["visitor", "item", "time", "type"], orient="row"))
+    plain, decayed = fit(data, shrinkage=0.1), fit(data, shrinkage=0.1, fit_half_life_days=10.0)
+    query = Query(type="similar", product_id="a")
+    same = plain.score(query, ["old", "new"])
+    assert same[0] == same[1]
+    assert decayed.top(query, 1)[0] == ["new"]
