@@ -1,0 +1,125 @@
+"""The lake's rows as facts about visitors and products: who, what, when, how many, for how much.
+
+One row a product of an event. The same rules as for training (`core.data_loader`): bots are left out, a middleware view
+that also came by JS counts once, cancelled and refunded orders count nothing, an anonymous visitor that logged in as
+exactly one user is that user.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ml_models.core.data_loader import _stitch as stitch
+from ml_models.core.event import INTERACTION_TYPES
+
+__all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency"]
+
+COLUMNS = (
+    "event_id",
+    "event_type",
+    "event_time",
+    "received_at",
+    "source",
+    "anonymous_id",
+    "user_id",
+    "page_view_id",
+    "product_id",
+    "quantity",
+    "unit_price",
+    "currency",
+    "items",
+    "order_id",
+    "device_type",
+    "country",
+    "is_bot",
+    "data",
+)
+"""Columns of the lake that are read."""
+
+_LOST = ("cancelled", "refunded", "pending")
+
+
+def events_of_visitors(scan: pl.LazyFrame) -> pl.LazyFrame:
+    """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null)."""
+    scan = scan.select(COLUMNS)
+    js_views = (
+        scan.filter(
+            (pl.col("event_type") == "product_view") & (pl.col("source") == "js") & pl.col("page_view_id").is_not_null()
+        )
+        .select("page_view_id")
+        .unique()
+        .with_columns(by_js=pl.lit(True))
+    )
+    links = (
+        scan.filter(pl.col("event_type") == "identity_link")
+        .select("anonymous_id", link_user="user_id", link_time="event_time")
+        .drop_nulls()
+    )
+    bought = pl.col("event_type") == "purchase"
+    second_copy = (
+        (pl.col("event_type") == "product_view") & (pl.col("source") == "middleware") & pl.col("by_js").fill_null(False)
+    )
+    counted = (
+        scan.filter(~pl.col("is_bot").fill_null(False) & (pl.col("event_type") != "identity_link"))
+        .with_columns(meaning=pl.when(bought).then(pl.col("data").str.json_path_match("$.meaning")))
+        .filter(~bought | ~pl.col("meaning").fill_null("").is_in(_LOST))
+        .join(js_views, on="page_view_id", how="left")
+        .filter(~second_copy)
+        .drop("by_js", "meaning")
+    )
+    return stitch(counted, links, None)
+
+
+def facts(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Interactions of `events_of_visitors`: visitor, type, time, order, item, quantity, amount, currency.
+
+    One row a product of an event; `item` is null for an order known only as a whole. `amount` (minor units) is null
+    where no price is known; a line total that the data carries (`data.total`) goes before quantity times price.
+    """
+    rows = events.filter(pl.col("event_type").is_in(sorted(INTERACTION_TYPES))).select(
+        "visitor",
+        "currency",
+        "product_id",
+        "quantity",
+        "unit_price",
+        "items",
+        type="event_type",
+        time="event_time",
+        # Lines of one invoice that came as events of their own are one order; without a number, one event is one.
+        order=pl.coalesce("order_id", "event_id"),
+        total=pl.col("data").str.json_path_match("$.total").cast(pl.Int64, strict=False),
+    )
+    several = pl.col("items").list.len().fill_null(0) > 0
+    inside = pl.col("items").struct
+    kept = ("visitor", "type", "time", "order", "currency")
+    single = rows.filter(~several).select(*kept, "quantity", "unit_price", "total", item="product_id")
+    lines = (
+        rows.filter(several)
+        .explode("items")
+        .select(
+            *kept,
+            quantity=inside.field("quantity"),
+            unit_price=inside.field("unit_price"),
+            total=pl.lit(None, dtype=pl.Int64),
+            item=inside.field("product_id"),
+        )
+    )
+    pieces = pl.col("quantity").fill_null(1)
+    return pl.concat([single, lines]).select(
+        *kept, "item", quantity=pieces, amount=pl.coalesce("total", pl.col("unit_price") * pieces)
+    )
+
+
+def shop_currency(purchases: pl.LazyFrame, base: str = "") -> str:
+    """The currency that money is added up in: the base currency of the settings, else the one of most purchases."""
+    if base:
+        return base
+    found = (
+        purchases.filter((pl.col("type") == "purchase") & pl.col("currency").is_not_null())
+        .group_by("currency")
+        .len()
+        .sort("len", "currency", descending=[True, False])
+        .head(1)
+        .collect()
+    )
+    return str(found["currency"][0]) if found.height else ""

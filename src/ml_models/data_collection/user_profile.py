@@ -1,0 +1,309 @@
+"""What the lake says about each visitor, in bulk, into `UserProfile`; incremental by what was received since.
+
+Segment, from the orders alone (recency, frequency, monetary value), with days since the last order:
+
+===========  ==================================================================================
+`visitor`    no order
+`champion`   at least 2 orders, the last at most 60 days ago, value in the top tenth of customers
+`loyal`      at least 2 orders, the last at most 60 days ago
+`new`        1 order, at most 60 days ago
+`at_risk`    at least 2 orders, the last 61 to 180 days ago
+`one_time`   1 order, 61 to 180 days ago
+`lost`       the last order more than 180 days ago
+===========  ==================================================================================
+
+Time alone moves a visitor to another segment, so every run sets the segments of all visitors anew, in one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Case, Q, Value, When
+
+from ml_models.core import clock
+from ml_models.core.event import INTERACTION_TYPES
+from ml_models.orm import SyncState, UserProfile
+from ml_models.settings import get_settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["ProfileResult", "collect_profiles", "get_profile"]
+
+STATE = "profiles"
+OVERLAP = timedelta(days=1)
+"""How far before the watermark a run looks: an event may reach the lake this long after it was received."""
+RECENT = timedelta(days=60)
+LAPSED = timedelta(days=180)
+TOP_SHARE = 0.1
+HALF_LIFE_DAYS = 90
+"""Age at which an interaction counts half in the affinities, from the visitor's newest one."""
+CATEGORIES = 5
+"""Strongest categories kept."""
+FEW = 5_000
+"""Visitors up to which their stored profiles are asked for by key; beyond it the table is read through."""
+BULK = 1_000
+"""Rows of one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileResult:
+    """What one run did."""
+
+    visitors: int
+    """Profiles written."""
+    removed: int
+    """Profiles of visitors who have no event of their own any more (a guest who logged in)."""
+    watermark: datetime | None
+    full: bool
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        text = f"{self.visitors:,} visitor profiles written ({'all' if self.full else 'those with new events'})."
+        return f"{text} {self.removed:,} joined into others." if self.removed else text
+
+
+def get_profile(visitor: str) -> UserProfile | None:
+    """Profile of a visitor key (`u:...` or `a:...`); one query."""
+    return UserProfile.objects.filter(pk=visitor).first()
+
+
+def collect_profiles(progress: Callable[[str, int, int], None] | None = None, *, full: bool = False) -> ProfileResult:
+    """Bring `UserProfile` up to date. `progress` is told (stage, done, total); `full` starts from nothing."""
+    import polars as pl
+
+    from ml_models.adapters.build import get_event_store
+    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency
+
+    tell = progress or (lambda stage, done, total: None)
+    now = clock.now()
+    state = SyncState.objects.filter(pk=STATE).first()
+    watermark = None if full or state is None else state.watermark
+    scan = get_event_store().scan(columns=COLUMNS)
+    newest = scan.select(pl.col("received_at").max()).collect().item()
+    if newest is None:
+        return ProfileResult(0, 0, watermark, watermark is None)
+    events = events_of_visitors(scan)
+    tell("read", 0, 2)
+    candidates = _candidates(scan, events, None if watermark is None else watermark - OVERLAP)
+    changed, gone = _changed(candidates, full=watermark is None)
+    currency = shop_currency(facts(events), str(get_settings().catalog.get("currency") or ""))
+    tell("read", 1, 2)
+
+    written = 0
+    if changed.height:
+        mine = events.join(changed.lazy(), on="visitor", how="semi")
+        table = _table(mine, facts(mine), currency)
+        tell("read", 2, 2)
+        written = _store(_profiles(table, now, currency), table.height, tell)
+    removed = 0
+    for start in range(0, len(gone), BULK):
+        removed += UserProfile.objects.filter(pk__in=gone[start : start + BULK]).delete()[0]
+    _set_segments(now)
+    SyncState.objects.update_or_create(
+        pk=STATE, defaults={"watermark": newest, "updated_at": now, "data": {"currency": currency}}
+    )
+    return ProfileResult(written, removed, newest, watermark is None)
+
+
+def _candidates(scan: pl.LazyFrame, events: pl.LazyFrame, since: datetime | None) -> pl.DataFrame:
+    """Visitors who may have changed: `visitor`, `events` (their count, 0 for none left), `received` (the newest).
+
+    Those with an event received since, and all whom a link received since concerns: it moves the whole past of an
+    anonymous id, perhaps back from an earlier user.
+    """
+    import polars as pl
+
+    fresh = pl.lit(True) if since is None else pl.col("received_at") > since
+    links = (
+        scan.filter(pl.col("event_type") == "identity_link")
+        .select("anonymous_id", "user_id", "received_at")
+        .drop_nulls()
+    )
+    concerned = links.join(links.filter(fresh).select("anonymous_id").unique(), on="anonymous_id", how="semi")
+    visitors = pl.concat(
+        [
+            events.filter(fresh).select("visitor").drop_nulls(),
+            concerned.select(pl.format("u:{}", "user_id").alias("visitor")),
+            concerned.select(pl.format("a:{}", "anonymous_id").alias("visitor")),
+        ]
+    ).unique()
+    counts = events.group_by("visitor").agg(events=pl.len(), received=pl.col("received_at").max().dt.epoch("us"))
+    joined = visitors.join(counts, on="visitor", how="left").with_columns(pl.col("events").fill_null(0))
+    return joined.sort("visitor").collect(engine="streaming")
+
+
+def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, list[str]]:
+    """Of the candidates: those whose profile is not of these very events, and those who have no event any more."""
+    import polars as pl
+
+    gone = candidates.filter(pl.col("events") == 0)["visitor"].to_list()
+    alive = candidates.filter(pl.col("events") > 0)
+    if full or alive.is_empty():
+        return alive.select("visitor"), gone
+    stored = UserProfile.objects.values_list("visitor", "events", "data__received")
+    if alive.height <= FEW:
+        keys = alive["visitor"].to_list()
+        rows = [row for at in range(0, len(keys), BULK) for row in stored.filter(pk__in=keys[at : at + BULK])]
+    else:
+        rows = list(stored.iterator(chunk_size=10_000))
+    known = pl.DataFrame(
+        rows, schema={"visitor": pl.String, "events": pl.Int64, "received": pl.Int64}, orient="row", strict=False
+    )
+    same = alive.with_columns(pl.col("events").cast(pl.Int64)).join(
+        known, on=["visitor", "events", "received"], how="anti"
+    )
+    return same.select("visitor"), gone
+
+
+def _products(items: list[str]) -> pl.DataFrame:
+    """Category and price (minor units) of products, where the shop maps any."""
+    import polars as pl
+
+    from ml_models.adapters.build import get_catalogue
+    from ml_models.core.money import to_minor
+
+    rows = []
+    catalog = get_settings().catalog
+    if catalog.get("product") or catalog.get("preset"):
+        for start in range(0, len(items), BULK):
+            for key, product in get_catalogue().get(items[start : start + BULK]).items():
+                price = None if product.price is None else to_minor(product.price, product.currency or None)
+                rows.append((key, product.category or None, price))
+    return pl.DataFrame(rows, schema={"item": pl.String, "category": pl.String, "price": pl.Int64}, orient="row")
+
+
+def _table(events: pl.LazyFrame, rows: pl.LazyFrame, currency: str) -> pl.DataFrame:
+    """One row a visitor of `events`."""
+    import polars as pl
+
+    seen = events.group_by("visitor").agg(
+        first=pl.col("event_time").min(),
+        last=pl.col("event_time").max(),
+        events=pl.len(),
+        devices=pl.col("device_type").drop_nulls().value_counts(),
+        types=pl.col("event_type").value_counts(),
+        country=pl.col("country").drop_nulls().mode().sort().first(),
+        received=pl.col("received_at").max().dt.epoch("us"),
+    )
+    bought = rows.filter(pl.col("type") == "purchase")
+    # Amounts in other currencies are kept apart: they do not add up. Without any currency, all are of one unnamed.
+    same = (pl.col("currency") == currency) | pl.col("currency").is_null()
+    orders = bought.group_by("visitor").agg(
+        orders=pl.col("order").n_unique(),
+        last_order=pl.col("time").max(),
+        first_order=pl.col("time").min(),
+        value=pl.col("amount").filter(same).sum(),
+        pieces=pl.col("quantity").sum(),
+    )
+    table = seen.join(orders, on="visitor", how="left").collect(engine="streaming")
+    items = rows.select("item").drop_nulls().unique().collect(engine="streaming")["item"].to_list()
+    for affinity in _affinities(rows, _products(items)):
+        table = table.join(affinity, on="visitor", how="left")
+    return table
+
+
+def _profiles(table: pl.DataFrame, now: datetime, currency: str) -> Iterator[UserProfile]:
+    for row in table.iter_rows(named=True):
+        count = row["orders"] or 0
+        data: dict[str, Any] = {
+            "types": {one["event_type"]: one["count"] for one in row["types"]},
+            "devices": {one["device_type"]: one["count"] for one in row["devices"]},
+            "currency": currency,
+            "received": row["received"],
+        }
+        if row["country"]:
+            data["country"] = row["country"]
+        if count:
+            data["pieces"] = row["pieces"]
+            data["average_order_minor"] = round(row["value"] / count)
+            if count > 1:
+                span = (row["last_order"] - row["first_order"]) / timedelta(days=1)
+                data["days_between_orders"] = round(span / (count - 1), 2)
+        if row["categories"]:
+            data["categories"] = {one["category"]: round(one["share"], 4) for one in row["categories"]}
+        if row["price_mid"] is not None:
+            data["price"] = {"low": row["price_low"], "middle": row["price_mid"], "high": row["price_high"]}
+        yield UserProfile(
+            visitor=row["visitor"],
+            updated_at=now,
+            first_seen=row["first"],
+            last_seen=row["last"],
+            last_order=row["last_order"],
+            events=row["events"],
+            orders=count,
+            value_minor=row["value"] or 0,
+            data=data,
+        )
+
+
+def _affinities(rows: pl.LazyFrame, products: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Share of each visitor's interest by category (`categories`), and quartiles of the prices met (`price_*`).
+
+    Weight of an interaction: that of its type (`INTERACTION_TYPES`), halved every `HALF_LIFE_DAYS`. Prices are the
+    catalogue's, in minor units; there each interaction counts once.
+    """
+    import polars as pl
+
+    met = rows.drop_nulls("item").join(products.lazy(), on="item", how="inner")
+    age = (pl.col("time").max().over("visitor") - pl.col("time")).dt.total_seconds() / 86_400
+    weight = pl.col("type").replace_strict(INTERACTION_TYPES, return_dtype=pl.Float64)
+    interest = (
+        met.drop_nulls("category")
+        .with_columns(weight=weight * 0.5 ** (age / HALF_LIFE_DAYS))
+        .group_by("visitor", "category")
+        .agg(pl.col("weight").sum())
+        .with_columns(share=pl.col("weight") / pl.col("weight").sum().over("visitor"))
+        .sort(["visitor", "share", "category"], descending=[False, True, False])
+        .group_by("visitor", maintain_order=True)
+        .agg(categories=pl.struct("category", "share").head(CATEGORIES))
+    )
+    prices = (
+        met.drop_nulls("price")
+        .group_by("visitor")
+        .agg(
+            price_low=pl.col("price").quantile(0.25, "nearest").cast(pl.Int64),
+            price_mid=pl.col("price").quantile(0.5, "nearest").cast(pl.Int64),
+            price_high=pl.col("price").quantile(0.75, "nearest").cast(pl.Int64),
+        )
+    )
+    return interest.collect(engine="streaming"), prices.collect(engine="streaming")
+
+
+def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[str, int, int], None]) -> int:
+    fields = ["updated_at", "first_seen", "last_seen", "last_order", "events", "orders", "value_minor", "data"]
+    written = 0
+    with transaction.atomic():
+        while batch := list(islice(profiles, BULK)):
+            UserProfile.objects.bulk_create(
+                batch, update_conflicts=True, unique_fields=["visitor"], update_fields=fields
+            )
+            written += len(batch)
+            tell("write", written, total)
+    return written
+
+
+def _set_segments(now: datetime) -> None:
+    """Set every visitor's segment, by the table at the top of this module."""
+    customers = UserProfile.objects.filter(orders__gt=0)
+    place = int(customers.count() * (1 - TOP_SHARE))
+    top = customers.order_by("value_minor").values_list("value_minor", flat=True)[place : place + 1]
+    recent, lapsing = Q(last_order__gte=now - RECENT), Q(last_order__gte=now - LAPSED)
+    again = Q(orders__gte=2)
+    UserProfile.objects.update(
+        segment=Case(
+            When(orders=0, then=Value("visitor")),
+            When(recent & again & Q(value_minor__gte=next(iter(top), 0)), then=Value("champion")),
+            When(recent & again, then=Value("loyal")),
+            When(recent, then=Value("new")),
+            When(lapsing & again, then=Value("at_risk")),
+            When(lapsing, then=Value("one_time")),
+            default=Value("lost"),
+        )
+    )
