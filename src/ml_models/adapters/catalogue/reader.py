@@ -16,7 +16,14 @@ from ml_models.adapters.catalogue.products import ProductReader
 from ml_models.core.errors import CatalogueError
 from ml_models.core.ports import HistoryEvent, Order, Product
 
-__all__ = ["DjangoCatalogue"]
+__all__ = ["DjangoCatalogue", "compile_checked"]
+
+
+def compile_checked(mapping: Mapping[str, Any]) -> Compiled:
+    """The mapping with its preset filled in, compiled; what is wrong with it is in `problems`."""
+    if not apps.ready:
+        raise CatalogueError("ML_CATALOG is read before Django is set up. Call django.setup() first.")
+    return compile_catalogue(expand(mapping))
 
 
 class DjangoCatalogue:
@@ -26,9 +33,7 @@ class DjangoCatalogue:
     """
 
     def __init__(self, mapping: Mapping[str, Any] | None = None) -> None:
-        if not apps.ready:
-            raise CatalogueError("ML_CATALOG is read before Django is set up. Call django.setup() first.")
-        self.compiled: Compiled = compile_catalogue(expand(mapping or {}))
+        self.compiled: Compiled = compile_checked(mapping or {})
         if self.compiled.problems:
             lines = "\n".join(f"- {problem}" for problem in self.compiled.problems)
             raise CatalogueError(
