@@ -7,7 +7,6 @@ shop's own word on what may be shown right now: no score, cache or fallback come
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from ml_models.adapters.build import get_catalogue
@@ -65,7 +64,7 @@ def make_list(query: Query) -> Answer:
     return _answer(query, found, used, fallback and bool(found))
 
 
-def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: list[_Used]) -> Iterator[_Candidate]:
+def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: list[_Used]) -> Iterator[list[_Candidate]]:
     """Candidates of the named sources one after the other, without the excluded and without repeats.
 
     Lazy: a source is asked when the ones before it are used up, and asked for more when its first `candidates` were
@@ -82,23 +81,30 @@ def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: lis
             candidates = source(query, k, exclude)
             if candidates.version is not None:
                 used[place] = _Used(name, is_model, candidates.version)
+            fresh = []
             for item, score in zip(candidates.ids, candidates.scores, strict=True):
                 if item not in drawn and item not in exclude:
                     drawn.add(item)
-                    yield _Candidate(item, score, place)
+                    fresh.append(_Candidate(item, score, place))
+            yield fresh
             more = candidates.more
             k *= DEEPER
 
 
-def _arrange(candidates: Iterator[_Candidate], limit: int) -> list[_Candidate]:
+def _arrange(batches: Iterator[list[_Candidate]], limit: int) -> list[_Candidate]:
     """The first `limit` candidates that the shop shows right now."""
     visible: Callable[[Sequence[str]], set[str]] = get_catalogue().visible
     chosen: list[_Candidate] = []
+    waiting: list[_Candidate] = []
     size = limit + SLACK
     while len(chosen) < limit:
-        asked = list(islice(candidates, size))
-        if not asked:
+        for batch in batches:
+            waiting += batch
+            if len(waiting) >= limit - len(chosen):
+                break
+        if not waiting:
             break
+        asked, waiting = waiting[:size], waiting[size:]
         shown = visible([candidate.item for candidate in asked])
         chosen += [candidate for candidate in asked if candidate.item in shown]
         size = min(size * 2, MOST_CHECKED)
