@@ -264,6 +264,10 @@ def run_proof(module: Any, ctx: Context, *, json_path: Path | None = None, conso
             console.print("Under CI=true the servers are promised, so this skip is a failure.", highlight=False)
         _line({**result, "skipped": skip.reason, "ok": not failed}, json_path, console=console)
         return int(failed)
+    except ProofError as error:
+        console.print(f"{ctx.name} could not be finished: {error}", style="red", highlight=False, markup=False)
+        _line({**result, "error": str(error), "ok": False}, json_path, console=console)
+        return 1
     seconds = time.perf_counter() - started
     _print(console, ctx.name, report, seconds)
     if ctx.quick:

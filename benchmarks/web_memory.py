@@ -1,9 +1,9 @@
 """[web-memory] What the app costs a web process in memory, measured from outside the test runner.
 
 Each figure is of a fresh process that runs Django's own WSGI handler, with no server around it, after the same number
-of page requests. `without` is the shop alone; `with` has the app, its middleware and its routes, and has also answered the
-track and the recommendations endpoints, with no trained model to load; `loaded` serves trained models. In `with` and
-`loaded` importing torch and every other library of the workers raises.
+of page requests. `without` is the shop alone; `with` has the app, its middleware and its routes, and has also answered
+the track and the recommendations endpoints, with no trained model to load; `loaded` serves trained models. In `with`
+and `loaded` importing torch and every other library of the workers raises.
 """
 
 import json

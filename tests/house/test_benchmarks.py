@@ -100,6 +100,15 @@ def test_a_missing_server_is_a_failure_where_servers_are_promised(run, monkeypat
     assert (code, line["ok"], line["skipped"]) == (1, False, "no Redis")
 
 
+def test_a_proof_that_cannot_be_finished_says_why_and_fails(run):
+    def prove(ctx):
+        raise ProofError("make demo served nothing: [Errno 98] address in use")
+
+    code, line, text = run(prove)
+    assert (code, line["ok"]) == (1, False)
+    assert line["error"] in text.replace("\n", " ")
+
+
 def test_files_of_an_earlier_run_are_gone_and_an_empty_folder_is_not_left(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/old.png").write_bytes(b"x")
