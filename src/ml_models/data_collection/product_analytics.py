@@ -67,27 +67,25 @@ def get_stats(ids: Sequence[str]) -> dict[str, ProductStats]:
     return {row.item_id: row for row in ProductStats.objects.filter(item_id__in=list(ids))}
 
 
-def collect_products(progress: Callable[[str, int, int], None] | None = None) -> ProductResult:
-    """Bring `ProductStats` up to date. `progress` is told (stage, done, total)."""
+def collect_products(progress: Callable[[int, int], None] | None = None) -> ProductResult:
+    """Bring `ProductStats` up to date. `progress` is told the products (done, total)."""
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
     from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency
 
-    tell = progress or (lambda stage, done, total: None)
+    tell = progress or (lambda done, total: None)
     now = clock.now()
     zone = timezone.get_default_timezone()
     today = now.astimezone(zone).date()
     longest = max(*WINDOWS, RECENT_DAYS + BEFORE_DAYS)
     start = _midnight(today - timedelta(days=longest - 1), zone)
     scan = get_event_store().scan(columns=COLUMNS, start=start, end=now + timedelta(days=1))
-    tell("read", 0, 1)
     rows = facts(events_of_visitors(scan)).drop_nulls("item").collect().lazy()
     currency = shop_currency(rows, str(get_settings().catalog.get("currency") or ""))
     elsewhere = (pl.col("type") == "purchase") & pl.col("amount").is_not_null() & (pl.col("currency") != currency)
     other = rows.filter(elsewhere).select(pl.len()).collect().item() if currency else 0
     table = _aggregate(rows, today, str(zone), currency).collect()
-    tell("read", 1, 1)
     return ProductResult(*_store(table, now, currency, tell), currency, int(other))
 
 
@@ -125,7 +123,7 @@ def _aggregate(rows: pl.LazyFrame, today: date, zone: str, currency: str) -> pl.
     )
 
 
-def _store(table: pl.DataFrame, now: datetime, currency: str, tell: Callable[[str, int, int], None]) -> tuple[int, int]:
+def _store(table: pl.DataFrame, now: datetime, currency: str, tell: Callable[[int, int], None]) -> tuple[int, int]:
     fields = ["updated_at", "views_30d", "carts_30d", "purchases_30d", "revenue_30d_minor", "trend", "data"]
     batch: list[ProductStats] = []
     with transaction.atomic():
@@ -139,7 +137,7 @@ def _store(table: pl.DataFrame, now: datetime, currency: str, tell: Callable[[st
                     batch, update_conflicts=True, unique_fields=["item_id"], update_fields=fields
                 )
                 batch.clear()
-                tell("write", number, table.height)
+                tell(number, table.height)
         empty = {"views": 0, "carts": 0, "purchases": 0, "quantity": 0, "revenue_minor": 0, "conversion": None}
         zeroed = silent.update(
             updated_at=now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.apps import apps
@@ -37,6 +38,8 @@ def external_id(product: Any) -> str:
         path = id_path() if model is not None and isinstance(product, model) else "pk"
         for name in path.split("."):
             value = getattr(value, name)
+    elif not isinstance(product, str | int | uuid.UUID) or isinstance(product, bool):
+        value = None
     if value is None or isinstance(value, Model) or str(value) == "":
         raise ValueError(f"{product!r} has no id. Give a saved product or its id.")
     return str(value)

@@ -74,14 +74,14 @@ def get_profile(visitor: str) -> UserProfile | None:
     return UserProfile.objects.filter(pk=visitor).first()
 
 
-def collect_profiles(progress: Callable[[str, int, int], None] | None = None, *, full: bool = False) -> ProfileResult:
-    """Bring `UserProfile` up to date. `progress` is told (stage, done, total); `full` starts from nothing."""
+def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full: bool = False) -> ProfileResult:
+    """Bring `UserProfile` up to date. `progress` is told the profiles (done, total); `full` starts from nothing."""
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
     from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency
 
-    tell = progress or (lambda stage, done, total: None)
+    tell = progress or (lambda done, total: None)
     now = clock.now()
     state = SyncState.objects.filter(pk=STATE).first()
     watermark = None if full or state is None else state.watermark
@@ -90,17 +90,14 @@ def collect_profiles(progress: Callable[[str, int, int], None] | None = None, *,
     if newest is None:
         return ProfileResult(0, 0, watermark, watermark is None)
     events = events_of_visitors(scan)
-    tell("read", 0, 2)
     candidates = _candidates(scan, events, None if watermark is None else watermark - OVERLAP)
     changed, gone = _changed(candidates, full=watermark is None)
     currency = shop_currency(facts(events), str(get_settings().catalog.get("currency") or ""))
-    tell("read", 1, 2)
 
     written = 0
     if changed.height:
         mine = events.join(changed.lazy(), on="visitor", how="semi")
         table = _table(mine, facts(mine), currency)
-        tell("read", 2, 2)
         written = _store(_profiles(table, now, currency), table.height, tell)
     removed = 0
     for start in range(0, len(gone), BULK):
@@ -276,7 +273,7 @@ def _affinities(rows: pl.LazyFrame, products: pl.DataFrame) -> tuple[pl.DataFram
     return interest.collect(engine="streaming"), prices.collect(engine="streaming")
 
 
-def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[str, int, int], None]) -> int:
+def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[int, int], None]) -> int:
     fields = ["updated_at", "first_seen", "last_seen", "last_order", "events", "orders", "value_minor", "data"]
     written = 0
     with transaction.atomic():
@@ -285,7 +282,7 @@ def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[str, int
                 batch, update_conflicts=True, unique_fields=["visitor"], update_fields=fields
             )
             written += len(batch)
-            tell("write", written, total)
+            tell(written, total)
     return written
 
 

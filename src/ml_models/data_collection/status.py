@@ -1,0 +1,266 @@
+"""The state of the system in plain values: models, data and queue, each with what is wrong and what would help.
+
+A *problem* is something broken, with its remedy: it makes the system unhealthy. A *hint* is what is missing for the
+next step, such as too little data to train; a new project has hints and no problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django.db import Error as DatabaseError
+
+from ml_models.adapters.build import get_dead_letters, get_event_store, get_model_store, get_spool, get_versions
+from ml_models.core import clock
+from ml_models.core.errors import ArtifactError, InsufficientData, MLError
+from ml_models.settings import get_settings
+
+if TYPE_CHECKING:
+    from ml_models.core.ports import VersionRecord
+
+__all__ = ["PARTS", "Part", "data_status", "health_status", "queue_status", "redis_status"]
+
+LATE_FACTOR = 12
+"""An event may wait in the spool this many times `flush_interval` before the committer counts as stopped."""
+REDIS_TIMEOUT = 2.0
+"""Seconds to wait for Redis."""
+
+
+@dataclass
+class Part:
+    """One part of the status."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """The answer, or None and a problem where the answer is an error: a status must say so, not fail."""
+        try:
+            return question()
+        except MLError as error:
+            self.problems.append(str(error))
+        except DatabaseError as error:
+            self.problems.append(f"The database cannot be read: {error}. Run python manage.py migrate.")
+        except OSError as error:
+            self.problems.append(f"{error}. Check ML_STORAGE and the folder's rights.")
+        return None
+
+
+def _age(moment: datetime) -> float:
+    return round((clock.now() - moment) / timedelta(days=1), 2)
+
+
+def health_status() -> Part:
+    """Models: champion, age, metrics, and whether the artifact is there and loads."""
+    part = Part()
+    enabled = get_settings().models.enabled
+    champions = part.ask(lambda: get_versions().champions())
+    if champions is None:
+        return part
+    models: dict[str, Any] = {}
+    for name in dict.fromkeys([*enabled, *sorted(champions)]):
+        version = champions.get(name)
+        record = part.ask(lambda name=name, version=version: get_versions().get(name, version)) if version else None
+        if record is None:
+            waiting = part.ask(lambda name=name: get_versions().list(name, limit=1)) or []
+            latest = waiting[0] if waiting else None
+            models[name] = {"enabled": name in enabled, "champion": None, "latest": _latest(latest)}
+            if latest is not None and latest.status == "failed":
+                part.problems.append(
+                    f"The last training of {name} failed: {latest.error or 'no reason was kept'}. "
+                    f"Train it again: python manage.py ml_train --model {name}"
+                )
+            else:
+                part.hints.append(f"{name} has no champion yet. Train it: python manage.py ml_train --model {name}")
+            continue
+        loads = _loads(part, name, record)
+        models[name] = {
+            "enabled": name in enabled,
+            "champion": record.version,
+            "kind": record.kind,
+            "trained": record.finished_at or record.created_at,
+            "age_days": _age(record.finished_at or record.created_at),
+            "metrics": _summary(record),
+            "interactions": record.data.get("interactions"),
+            "artifact": "ok" if loads else "damaged",
+        }
+    part.values["models"] = models
+    return part
+
+
+def _latest(record: VersionRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {"version": record.version, "status": record.status, "error": record.error}
+
+
+def _summary(record: VersionRecord) -> dict[str, float]:
+    """The few metrics people compare, wherever in the record they stand."""
+    found: dict[str, float] = {}
+
+    def walk(values: Any) -> None:
+        if not hasattr(values, "items"):
+            return
+        for key, value in values.items():
+            wanted = str(key).lower().startswith(("ndcg", "hr", "recall", "mrr", "coverage"))
+            number = value.get("value") if hasattr(value, "get") else value
+            if wanted and isinstance(number, int | float) and str(key) not in found:
+                found[str(key)] = float(number)
+            elif not wanted:
+                walk(value)
+
+    walk(record.metrics)
+    return found
+
+
+def _loads(part: Part, name: str, record: VersionRecord) -> bool:
+    from ml_models.core import artifact
+
+    try:
+        artifact.load(get_model_store().path(name, record.version))
+    except (ArtifactError, OSError) as error:
+        part.problems.append(f"{name} v{record.version} cannot be served: {error}")
+        return False
+    return True
+
+
+def data_status() -> Part:
+    """The lake: events by type, interactions, size, retention, and whether it is enough to train."""
+    part = Part()
+    stats = part.ask(lambda: get_event_store().stats())
+    settings = get_settings()
+    least = settings.auto_training_config
+    if stats is None:
+        return part
+    counts = part.ask(_interactions) or {"interactions": 0, "users": 0, "items": 0}
+    part.values |= {
+        "events": stats["rows"],
+        "by_type": stats["by_type"],
+        "first": stats["first"],
+        "last": stats["last"],
+        **counts,
+        "lake": settings.storage.lake,
+        "lake_bytes": stats["bytes"],
+        "lake_files": stats["files"],
+        "lake_version": stats["version"],
+        "retention_days": settings.data_collection.retention_days,
+        "minimums": {
+            "interactions": least.min_interactions,
+            "users": least.min_users,
+            "products": least.min_products,
+        },
+    }
+    pairs = (
+        ("interactions", counts["interactions"], least.min_interactions),
+        ("users", counts["users"], least.min_users),
+        ("products", counts["items"], least.min_products),
+    )
+    short = [f"{found:,} {what} of at least {wanted:,}" for what, found, wanted in pairs if found < wanted]
+    part.values["enough_to_train"] = not short
+    if short:
+        part.hints.append(str(InsufficientData(", ".join(short))))
+    return part
+
+
+def _interactions() -> dict[str, int]:
+    """Interactions, visitors and products of the days a training reads."""
+    import polars as pl
+
+    from ml_models.core.data_loader import COLUMNS, interaction_frame, type_weights
+
+    settings = get_settings()
+    types = list(type_weights(settings.models.weights))
+    store = get_event_store()
+    newest = store.scan(columns=["event_time"], event_types=types).select(pl.col("event_time").max()).collect().item()
+    if newest is None:
+        return {"interactions": 0, "users": 0, "items": 0}
+    start = newest - timedelta(days=settings.models.history_days)
+    scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start)
+    row = (
+        interaction_frame(scan, weights=settings.models.weights)
+        .select(pl.len().alias("interactions"), users=pl.col("visitor").n_unique(), items=pl.col("item").n_unique())
+        .collect(engine="streaming")
+    )
+    return {name: int(value) for name, value in row.row(0, named=True).items()}
+
+
+def queue_status() -> Part:
+    """What waits on the way to the lake, what was refused, and Redis."""
+    part = Part()
+    settings = get_settings()
+    part.values["redis"] = redis_status(part)
+    spool = part.ask(lambda: get_spool().stats())
+    if spool is not None:
+        late = LATE_FACTOR * settings.data_collection.flush_interval
+        part.values["spool"] = {
+            "kind": settings.storage.spool.rsplit(".", 1)[-1],
+            "records": spool["records"],
+            "bytes": spool["bytes"],
+            "oldest_age_s": round(spool["oldest_age_s"] or 0.0, 1),
+            "sources": len(spool["sources"]),
+            "damaged_bytes": spool.get("damaged_bytes", 0),
+        }
+        if spool["records"] and (spool["oldest_age_s"] or 0) > late:
+            part.problems.append(
+                f"{spool['records']:,} events wait in the spool, the oldest for {spool['oldest_age_s'] / 3600:,.1f} "
+                "hours: the committer does not run. Start the Celery worker and beat, or run "
+                "python manage.py ml_collect --process"
+            )
+        if spool.get("damaged_bytes"):
+            part.hints.append(f"{spool['damaged_bytes']:,} bytes of the spool are damaged and were skipped.")
+    letters = part.ask(lambda: get_dead_letters().stats())
+    if letters is not None:
+        part.values["dead_letters"] = {
+            "letters": letters["letters"],
+            "bytes": letters["bytes"],
+            "oldest": letters["oldest"],
+            "by_reason": letters["by_reason"],
+            "dropped": letters["dropped"],
+        }
+        if letters["letters"]:
+            part.hints.append(
+                f"{letters['letters']:,} dead letters: see their reasons above; after a fix, "
+                "python manage.py ml_collect --replay takes them in."
+            )
+        if letters["dropped"]:
+            part.hints.append(f"{letters['dropped']:,} dead letters were dropped for their age or number.")
+    return part
+
+
+def redis_status(part: Part) -> str:
+    """Redis in words; a problem where it is configured and cannot be reached."""
+    url = get_settings().redis_url
+    if not url:
+        return "no Redis configured: file spool"
+    address = urlsplit(url)
+    where = f"{address.hostname or 'localhost'}:{address.port or 6379}"  # never the password
+    try:
+        import redis
+    except ImportError:
+        part.problems.append(
+            f"Could not connect to Redis at {where}: the redis package is missing. pip install bunoraa-ml[redis], or "
+            "remove REDIS_URL to use the file spool."
+        )
+        return "redis package missing"
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except (redis.RedisError, OSError, ValueError) as error:
+        part.problems.append(
+            f"Could not connect to Redis at {where} ({type(error).__name__}). Check that it runs (redis-cli ping) and "
+            "that REDIS_URL names it; until then events are kept in the file spool."
+        )
+        return f"could not connect to Redis at {where}"
+    return f"connected to {where}"
+
+
+PARTS: dict[str, Callable[[], Part]] = {"health": health_status, "data": data_status, "queue": queue_status}
+"""Name of a part -> what gives it."""
