@@ -57,6 +57,8 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
     """Record one event of the request's visitor; keys that are no columns go to `data`."""
     try:
         event_id, user_id = None, fields.pop("user_id", None)
+        if "order_id" in fields:
+            fields["order_id"] = str(fields["order_id"])
         if event_type is EventType.PURCHASE:
             event_type, event_id = _purchase(fields["order_id"])
         elif event_type is EventType.PRODUCT_VIEW and request is not None:
@@ -181,7 +183,7 @@ def emit_purchase(
     return _emit(
         request,
         EventType.PURCHASE,
-        order_id=str(order_id),
+        order_id=order_id,
         items=items,
         currency=currency,
         user_id=user_id,
@@ -199,7 +201,7 @@ def _purchase(order_id: str) -> tuple[EventType, str | None]:
 
 def emit_refund(request: HttpRequest | None, order_id: Any, items: Iterable[Any] = (), **data: Any) -> str | None:
     """An order, or the given items of it, was refunded."""
-    return _emit(request, EventType.REFUND, order_id=str(order_id), items=items, **data)
+    return _emit(request, EventType.REFUND, order_id=order_id, items=items, **data)
 
 
 def emit_wishlist_add(request: HttpRequest | None, product: Any, **data: Any) -> str | None:

@@ -1,0 +1,214 @@
+"""`emit_*`: the guide's calls, products of any kind, and a page that never breaks."""
+
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+
+from ml_models import signals
+from ml_models.core.event import purchase_id
+from ml_models.data_collection import counters
+from ml_models.data_collection.identity import Identity, sign
+from tests.shop.models import Product, SlugProduct, UuidProduct
+
+A = "01953f3c-1111-7000-8000-000000000001"
+
+
+class Untouchable:
+    def __getattribute__(self, name):
+        raise AssertionError(f"request.{name} was touched")
+
+
+@pytest.fixture
+def request_():
+    made = RequestFactory().get("/products/7/")
+    made.session = Untouchable()
+    made.COOKIES["_ml"] = sign(Identity(A, None, 4_000_000_000))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _cookie_time():
+    from datetime import UTC, datetime
+
+    from ml_models.core import clock
+
+    with clock.use(clock.ManualClock(datetime.fromtimestamp(4_000_000_000, UTC))):
+        yield
+
+
+def test_the_guides_product_view(recorded, request_):
+    signals.emit_product_view(request_, product=Product(pk=7), source_page="category", position=1)
+    (event,) = recorded.events
+    assert (event.event_type, event.product_id, event.position, event.source) == ("product_view", "7", 1, "server")
+    assert (event.anonymous_id, event.user_id, event.page_url) == (A, None, "/products/7/")
+    assert event.data == {"source_page": "category"}
+    assert [one.item_id for one in recorded.online.recent(f"a:{A}")] == ["7"]
+
+
+def test_the_guides_cart_add(recorded, request_):
+    signals.emit_cart_add(request_, product=Product(pk=7), quantity=2, variant="blue-large")
+    (event,) = recorded.events
+    assert (event.event_type, event.product_id, event.quantity, event.variant_id) == ("cart_add", "7", 2, None)
+    assert event.data == {"variant": "blue-large"}
+
+
+def test_ids_of_any_kind(recorded, request_):
+    unsaved_uuid = UuidProduct()
+    for product in (SlugProduct(slug="tea"), unsaved_uuid, "sku-1", 36948, unsaved_uuid.pk):
+        signals.emit_cart_remove(request_, product=product)
+    assert [event.product_id for event in recorded.events] == [
+        "tea",
+        str(unsaved_uuid.pk),
+        "sku-1",
+        "36948",
+        str(unsaved_uuid.pk),
+    ]
+
+
+def test_an_instance_as_variant_is_an_id(recorded, request_):
+    signals.emit_cart_add(request_, product=1, variant=Product(pk=99))
+    assert recorded.events[0].variant_id == "99"
+
+
+def test_the_id_that_the_catalogue_names_is_taken(recorded, request_, settings):
+    settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "name"}}}
+    recorded.install()
+    signals.emit_wishlist_add(request_, product=Product(pk=7, name="by-name"))
+    assert recorded.events[0].product_id == "by-name"
+
+
+def test_every_other_event(recorded, request_):
+    signals.emit_product_click(request_, 1, position=3)
+    signals.emit_product_list_view(request_, [Product(pk=1), 2, {"product_id": 3, "position": 1}], category="tea")
+    signals.emit_search(request_, "blue shoes", results_count=25, filters={"color": "blue"})
+    signals.emit_cart_update(request_, 1, quantity=3)
+    signals.emit_cart_view(request_, value=Decimal("9.90"))
+    signals.emit_checkout_start(request_)
+    signals.emit_checkout_step(request_, 1, "shipping")
+    signals.emit_refund(request_, "ORD-1")
+    signals.emit_wishlist_remove(request_, 1)
+    signals.emit_review_submit(request_, 1, rating=4.5)
+    signals.emit_custom(request_, "video_play", video_id="456")
+    events = recorded.events
+    assert [event.event_type for event in events] == [
+        "product_click",
+        "product_list_view",
+        "search",
+        "cart_update",
+        "cart_view",
+        "checkout_start",
+        "checkout_step",
+        "refund",
+        "wishlist_remove",
+        "review_submit",
+        "custom",
+    ]
+    assert [item.product_id for item in events[1].items] == ["1", "2", "3"]
+    assert (events[2].query, events[2].data) == ("blue shoes", {"results_count": 25, "filters": {"color": "blue"}})
+    assert events[4].data == {"value": "9.90"}
+    assert events[10].data == {"action": "video_play", "video_id": "456"}
+    assert counters.snapshot() == {}
+
+
+def test_a_purchase_is_a_hint_where_the_orders_are_mapped(recorded, request_):
+    items = [{"product": Product(pk=1), "quantity": 60, "price": Decimal("1.50")}] * 60
+    signals.emit_purchase(request_, "ORD-1", items=items, currency="EUR", coupon="SAVE10")
+    (event,) = recorded.events
+    assert (event.event_type, event.order_id, len(event.items)) == ("purchase_seen", "ORD-1", 60)
+    assert (event.items[0].unit_price, event.items[0].quantity, event.data) == (150, 60, {"coupon": "SAVE10"})
+
+
+def test_a_purchase_is_one_where_they_are_not(recorded, request_, settings):
+    settings.ML_CATALOG = {}
+    recorded.install()
+    for _ in range(2):
+        signals.emit_purchase(None, 77, items=[1, 2], user_id=5)
+    first, second = recorded.events
+    assert first.event_id == second.event_id == purchase_id("default", "77")
+    assert (first.event_type, first.user_id) == ("purchase", "5")
+    assert [one.item_id for one in recorded.online.recent("u:5")] == ["1", "2"]
+
+
+def test_the_user_is_taken_where_the_view_has_read_it(recorded, request_):
+    class User:
+        pk, is_authenticated = 5, True
+
+    request_._cached_user = User()
+    signals.emit_cart_add(request_, product=1)
+    request_.COOKIES["_ml"] = sign(Identity(A, "9", 4_000_000_000))
+    signals.emit_cart_add(request_, product=2)
+    first, second = recorded.events
+    assert (first.user_id, first.anonymous_id) == ("5", A)
+    assert (second.user_id, second.anonymous_id) == ("5", None), "the cookie is another user's"
+
+
+@pytest.mark.django_db
+def test_a_lazy_user_stays_asleep(recorded, client, settings):
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
+    def page(request):
+        signals.emit_cart_add(request, product=1)
+        return HttpResponse("ok")
+
+    request = RequestFactory().get("/")
+    request.session = Untouchable()
+    with CaptureQueriesContext(connection) as queries:
+        AuthenticationMiddleware(page)(request)
+        assert len(recorded.events) == 1
+    assert len(queries) == 0
+
+
+def test_a_rest_frameworks_request_is_understood(recorded, request_):
+    class Wrapped:
+        def __init__(self, inner):
+            self._request = inner
+
+        def __getattr__(self, name):
+            return getattr(self._request, name)
+
+    signals.emit_product_view(Wrapped(request_), product=1)
+    assert recorded.events[0].anonymous_id == A
+    assert request_.ml_product_viewed
+
+
+class Hostile:
+    """An object that fails whatever it is asked."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __str__(self):
+        raise RuntimeError("str")
+
+
+@pytest.mark.parametrize("name", signals.__all__)
+@pytest.mark.parametrize("hostile", ["request", "argument"])
+def test_no_call_ever_breaks_a_page(recorded, request_, caplog, name, hostile):
+    caplog.set_level("CRITICAL", "bunoraa.ml")
+    request = Hostile() if hostile == "request" else request_
+    emit = getattr(signals, name)
+    needs = emit.__code__.co_argcount - len(emit.__defaults__ or ()) - 1
+    assert emit(request, *[Hostile()] * max(needs, 0)) is None or needs <= 0
+    recorded.events  # noqa: B018  (storing what was queued must not fail either)
+
+
+@pytest.mark.parametrize("product", [None, "", Product(), object(), 5.5])
+def test_a_product_without_an_id_is_counted(recorded, request_, caplog, product):
+    caplog.set_level("CRITICAL", "bunoraa.ml")
+    signals.emit_product_view(request_, product=product)
+    recorded.events  # noqa: B018
+    assert recorded.spool.sources() == []
+    assert sum(counters.snapshot().values()) == 1
+
+
+@pytest.mark.parametrize("off", [{"ML_ENABLED": False}, {"ML_DATA_COLLECTION": {"enabled": False}}])
+def test_switched_off_nothing_is_kept(recorded, request_, settings, off):
+    for name, value in off.items():
+        setattr(settings, name, value)
+    recorded.install()
+    signals.emit_product_view(request_, product=1)
+    assert recorded.events == []
