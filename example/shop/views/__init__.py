@@ -1,0 +1,1 @@
+"""Views of the shop, by what they are about."""

@@ -1,0 +1,1 @@
+"""Fills the demo shop: an assortment, shoppers with tastes, and half a year of their visits."""
