@@ -1,0 +1,112 @@
+import subprocess
+import sys
+
+import pytest
+
+from ml_models import auto_training, tasks
+from ml_models.core.errors import ModelNotFound
+from tests.test_auto_training import shop  # noqa: F401  (a fixture)
+
+
+def test_the_schedule_is_the_guides_table():
+    from celery.schedules import crontab
+
+    schedule = tasks.get_celery_beat_schedule()
+    assert {entry["task"]: entry["schedule"] for entry in schedule.values()} == {
+        "ml.process_training_data": crontab(minute="*/5"),
+        "ml.auto_training_check": crontab(minute=0),
+        "ml.check_drift": crontab(hour=1, minute=0),
+        "ml.evaluate_models": crontab(hour=2, minute=0),
+        "ml.export_training_data": crontab(hour=3, minute=0),
+        "ml.generate_report": crontab(hour=6, minute=0),
+        "ml.cleanup_old_data": crontab(hour=4, minute=0, day_of_week="sun"),
+        "ml.scheduled_training": crontab(hour=2, minute=0, day_of_week="sat"),
+    }
+
+
+def test_the_schedule_is_read_while_settings_are_being_read():
+    code = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("polars", "torch", "scipy", "ml_models.settings", "ml_models.orm"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+from ml_models.tasks import get_celery_beat_schedule
+assert len(get_celery_beat_schedule()) == 8
+from django.conf import settings
+assert not settings.configured
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_celery_the_module_imports_and_says_what_to_install():
+    code = """
+import sys
+sys.modules["celery"] = None
+sys.modules["celery.schedules"] = None
+from ml_models.core.errors import ConfigError
+from ml_models import tasks
+assert tasks.train_model_task.name == "ml.train_model"
+for call in (tasks.get_celery_beat_schedule, lambda: tasks.train_model_task.delay("ease", {}, "manual")):
+    try:
+        call()
+    except ConfigError as error:
+        assert "Celery is not installed" in str(error) and "bunoraa-ml[celery]" in str(error), error
+    else:
+        raise SystemExit("no error")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_training_as_a_task(shop):  # noqa: F811
+    done = tasks.train_model_task("popular", {"half_life_days": 3.0}, "manual")
+    assert done == {"model": "popular", "version": 1, "status": "ready", "promoted": True, "reason": "first version"}
+    assert auto_training.get_registry().champion("popular").config["half_life_days"] == 3.0
+    with pytest.raises(ModelNotFound):
+        tasks.train_model_task("xyz", {}, "manual")
+
+
+def test_every_enabled_model_is_trained_on_schedule(shop):  # noqa: F811
+    shop(ML_MODELS={"test_days": 7, "enabled": ["popular", "item_knn"]})
+    assert [done["model"] for done in tasks.scheduled_training_task()] == ["popular", "item_knn"]
+    rows = auto_training.get_registry().versions.list()
+    assert {row.trigger for row in rows} == {"scheduled"}
+
+
+def test_an_evaluation_as_a_task_is_plain_json(shop):  # noqa: F811
+    tasks.train_model_task("popular", {}, "manual")
+    assert tasks.evaluate_models_task()["models"][0]["name"] == "popular"
+
+
+@pytest.mark.django_db
+def test_processing_brings_the_spool_into_the_lake(shop):  # noqa: F811
+    from datetime import UTC, datetime
+
+    from ml_models.adapters import build
+    from ml_models.adapters.spool_memory import MemorySpool
+    from ml_models.core.event import Event, encode_event
+
+    spool = MemorySpool()
+    build.override(spool=spool)
+    now = datetime(2024, 4, 1, tzinfo=UTC)
+    spool.append(
+        [
+            encode_event(
+                Event(
+                    event_id="00000000-0000-7000-9000-000000000001",
+                    event_type="product_view",
+                    event_time=now,
+                    received_at=now,
+                    user_id="1",
+                    product_id="p1",
+                )
+            )
+        ]
+    )
+    before = build.get_event_store().stats()["rows"]
+    done = tasks.process_training_data_task()
+    assert done["events"]["written"] == 1
+    assert build.get_event_store().stats()["rows"] == before + 1
