@@ -131,13 +131,7 @@ def read_batches(
                 delimiter = "\t" if format == "tsv" else delimiter
                 batches = _csv(path, buffered, columns, delimiter, encoding, header, batch_rows)
             else:
-                text = _text(buffered, encoding)
-                if format == "jsonl":
-                    batches = _jsonl(path, text, columns, batch_rows)
-                elif format == "sequence":
-                    batches = _sequence(text, columns, batch_rows)
-                else:
-                    batches = _delimited(path, (line.split() for line in text), None, columns, header, 0, batch_rows)
+                batches = _by_line(path, buffered, columns, format, encoding, header, batch_rows)
             for batch in batches:
                 yield batch
                 if advance:
@@ -146,6 +140,24 @@ def read_batches(
                     done = position
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ImportFileError(f"{path.name} is damaged or cut short ({error}). Copy or export it again.") from error
+
+
+def _by_line(
+    path: Path,
+    stream: io.BufferedReader,
+    columns: Sequence[str],
+    format: str,
+    encoding: str,
+    header: Sequence[str],
+    batch_rows: int,
+) -> Iterator[Batch]:
+    with _text(stream, encoding) as text:
+        if format == "jsonl":
+            yield from _jsonl(path, text, columns, batch_rows)
+        elif format == "sequence":
+            yield from _sequence(text, columns, batch_rows)
+        else:
+            yield from _delimited(path, (line.split() for line in text), None, columns, header, 0, batch_rows)
 
 
 def _text(stream: IO[bytes], encoding: str) -> io.TextIOWrapper:
@@ -200,9 +212,9 @@ def _csv(
     plain = names and len(names) > 1 and codecs.lookup(encoding).name in ("utf-8", "ascii")
     for block in blocks:
         if not plain or b'"' in block:
-            rest = itertools.chain(_text(io.BytesIO(block), encoding), _text(stream, encoding))
-            reader = csv.reader(rest, delimiter=delimiter)
-            yield from _delimited(path, reader, reader, columns, names, line, batch_rows)
+            with _text(io.BytesIO(block), encoding) as begun, _text(stream, encoding) as rest:
+                reader = csv.reader(itertools.chain(begun, rest), delimiter=delimiter)
+                yield from _delimited(path, reader, reader, columns, names, line, batch_rows)
             return
         frame = _fast(block, names, delimiter)
         if frame is None:
