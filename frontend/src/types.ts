@@ -1,0 +1,70 @@
+import type { EventType } from "./vocabulary";
+
+export type Data = Record<string, unknown>;
+
+/** One event as it travels; what the server knows better (user, visitor, address, time of arrival) is not in it. */
+export interface WireEvent {
+  event_id: string;
+  event_type: EventType;
+  /** ISO 8601, by this device's clock. */
+  timestamp: string;
+  session_id: string;
+  page_url: string;
+  page_view_id: string;
+  referrer?: string;
+  data: Data;
+}
+
+export interface Product extends Data {
+  product_id: string | number;
+  product_name?: string;
+  category?: string;
+  /** Major units, such as 99.99. */
+  price?: number | string;
+  currency?: string;
+  source_page?: string;
+  position?: number;
+}
+
+export interface CartLine extends Data {
+  product_id: string | number;
+  quantity?: number;
+  price?: number | string;
+  variant?: string;
+}
+
+export interface Checkout extends Data {
+  step?: number;
+  step_name?: string;
+}
+
+export interface Purchase extends Data {
+  order_id: string | number;
+  order_value?: number | string;
+  items_count?: number;
+}
+
+export interface Search extends Data {
+  query: string;
+  results_count?: number;
+}
+
+/** `window.BunoraaML`. No method throws. */
+export interface Tracker {
+  trackProductView(product: Product): void;
+  trackAddToCart(line: CartLine): void;
+  trackRemoveFromCart(line: CartLine): void;
+  trackCheckout(step: Checkout): void;
+  trackPurchase(purchase: Purchase): void;
+  trackSearch(search: Search): void;
+  /** An event of the vocabulary, or any name of your own. */
+  track(name: EventType | (string & {}), data?: Data): void;
+  /** Send what waits now. */
+  flush(): void;
+}
+
+declare global {
+  interface Window {
+    BunoraaML?: Tracker;
+  }
+}

@@ -1,0 +1,68 @@
+"""The committed tracker: small, built from its sources, in step with the event's declaration."""
+
+import gzip
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FRONTEND = ROOT / "frontend"
+BUILT = ROOT / "src/ml_models/static/js/ml-tracking.js"
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+needs_modules = pytest.mark.skipif(
+    not (FRONTEND / "node_modules").is_dir(), reason="frontend/node_modules is absent; run: npm ci --prefix frontend"
+)
+
+
+def test_the_tracker_is_at_most_five_kilobytes_packed():
+    assert len(gzip.compress(BUILT.read_bytes(), 9)) <= 5 * 1024
+
+
+def test_it_runs_under_a_strict_content_policy():
+    code = BUILT.read_text(encoding="utf-8")
+    for forbidden in ("eval(", "new Function", "innerHTML", "document.write", "unload"):
+        assert forbidden not in code, forbidden
+
+
+def test_the_vocabulary_follows_the_declaration():
+    spec = importlib.util.spec_from_file_location("vocabulary", FRONTEND / "vocabulary.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.TARGET.read_text(encoding="utf-8") == module.render(), "run: python frontend/vocabulary.py"
+
+
+def test_the_lockfile_names_no_host():
+    text = (FRONTEND / "package-lock.json").read_text(encoding="utf-8")
+    assert '"resolved"' not in text
+    assert "://" not in text.replace('"url": "https://opencollective.com', "")
+
+
+@needs_node
+@needs_modules
+def test_the_committed_file_is_what_the_sources_build(tmp_path):
+    target = tmp_path / "ml-tracking.js"
+    subprocess.run(["node", "build.mjs", "--out", str(target)], cwd=FRONTEND, check=True, timeout=120)
+    assert target.read_bytes() == BUILT.read_bytes(), "run: npm run build --prefix frontend"
+
+
+@needs_node
+@needs_modules
+def test_the_types_hold():
+    done = subprocess.run(
+        ["node", "node_modules/typescript/bin/tsc", "--noEmit"],
+        cwd=FRONTEND,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@needs_node
+def test_the_trackers_own_tests_pass():
+    done = subprocess.run(["node", "--test", "test/"], cwd=FRONTEND, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-5000:]
