@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 
+from ml_models.core import clock
 from tests.guide.snippets import GUIDE, Snippet, snippets
 from tests.house.fresh import ROOT
 from tests.shop.models import Category, Product
@@ -54,19 +56,27 @@ def products(db, place) -> list[Product]:
 
 @pytest.fixture
 def visits(products) -> Callable[[], None]:
-    """Forty visitors, each of whom looks at ten products of one category, posted to the track endpoint."""
+    """Forty visitors, each of whom looks at ten products of one category, posted to the track endpoint.
+
+    Half of it 20 days ago and half yesterday, so that there is something to learn from and something to hold out.
+    """
 
     def send() -> None:
-        for visitor in range(40):
-            mine = [product for product in products if product.pk % 2 == visitor % 2]
-            events = [
-                {
-                    "event_type": "product_view" if step % 4 else "cart_add",
-                    "product_id": str(mine[(visitor + step) % len(mine)].pk),
-                }
-                for step in range(10)
-            ]
-            answer = Client().post("/api/ml/track/", json.dumps({"events": events}), content_type="application/json")
-            assert answer.json() == {"status": "ok", "processed": 10}
+        shoppers = [Client() for _ in range(40)]
+        today = clock.now()
+        for days, steps in ((20, range(5)), (1, range(5, 10))):
+            with clock.use(clock.ManualClock(today - timedelta(days=days))):
+                for visitor, shopper in enumerate(shoppers):
+                    mine = [product for product in products if product.pk % 2 == visitor % 2]
+                    events = [
+                        {
+                            "event_type": "product_view" if step % 4 else "cart_add",
+                            "product_id": str(mine[(visitor + step) % len(mine)].pk),
+                        }
+                        for step in steps
+                    ]
+                    body = json.dumps({"events": events})
+                    answer = shopper.post("/api/ml/track/", body, content_type="application/json")
+                    assert answer.json() == {"status": "ok", "processed": 5}
 
     return send

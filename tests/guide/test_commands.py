@@ -139,7 +139,7 @@ def test_the_text_of_a_missing_model(snippet):
 def test_the_remedy_of_a_missing_model(snippet, trained, settings):
     """`ls ml_models/saved_models/`, relative to BASE_DIR, is where versions are by default."""
     assert "ls ml_models/saved_models/" in snippet.text
-    del settings.ML_STORAGE
+    settings.ML_STORAGE = {}
     assert get_settings().storage.models == Path(settings.BASE_DIR) / "ml_models/saved_models"
 
 

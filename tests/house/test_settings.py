@@ -109,7 +109,7 @@ def test_first_use_names_every_problem_with_its_remedy():
         ({}, []),
         ({"ML_TRACKING": {"exclude_bot": True}}, ["ml.E001"]),
         ({"ML_TRACKING": {"exclude_bots": "yes"}}, ["ml.E002"]),
-        ({"ML_API": {"max_limit": 0}}, ["ml.E003", "ml.E003"]),
+        ({"ML_API": {"max_limit": 0}}, ["ml.E003"]),
         ({"ML_STORAGE": {"spool": "nowhere.to.Found"}}, ["ml.E004"]),
         ({"ML_MODELS": {"enabled": ["nosuchmodel"]}}, ["ml.E005"]),
         ({"ML_TRACKNG": {}}, ["ml.W001"]),

@@ -39,11 +39,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         from ml_models.reports import evaluate_models, write_report
+        from ml_models.settings import get_settings
 
         if options["k"] < 1:
             raise CommandError("--k must be 1 or more.")
         history = -1 if options["history"] is None else options["history"] or None
         try:
+            if not get_settings().enabled:
+                raise MLError("ML_ENABLED is False, so nothing is evaluated. Set it to True.")
             report = evaluate_models(
                 [options["model"]] if options["model"] else None,
                 k=options["k"],
