@@ -2,7 +2,7 @@
 
 `ml.E001` unknown option, `ml.E002` wrong type, `ml.E003` impossible value, `ml.E004` a class that cannot be found,
 `ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.W001` a foreign `ML_*`
-setting. The catalogue has ids of its own, from `ml.W020` and `ml.E020`.
+setting. Those of the catalogue begin at 100, see `ml_models.adapters.catalogue.checks`.
 """
 
 from __future__ import annotations
@@ -95,10 +95,12 @@ def check_tables(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 
 
 @register("ml")
-def check_catalogue(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """What of the shop is mapped, what is not, and what follows from it."""
-    if _active() is None or find_spec("ml_models.adapters.catalogue.checks") is None:
+def check_catalogue(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """What of the shop is mapped, what is not, and what follows; with `--database`, from a sample of its products."""
+    if _active() is None:
         return []
     from ml_models.adapters.catalogue.checks import catalogue_messages
 
-    return list(catalogue_messages())
+    return catalogue_messages(databases=databases)
