@@ -197,7 +197,7 @@ def decode_event(record: bytes) -> Event:
     try:
         return _decoder.decode(record)
     except msgspec.ValidationError as error:
-        detail, _, path = str(error).rpartition(" - at `$.")
-        raise InvalidEvent("wrong_type", path.rstrip("`"), detail or str(error)) from error
+        detail, _, path = str(error).partition(" - at `$.")
+        raise InvalidEvent("wrong_type", path.rstrip("`"), detail) from error
     except msgspec.DecodeError as error:
         raise InvalidEvent("not_msgpack", detail=str(error)) from error

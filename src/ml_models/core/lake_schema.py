@@ -72,8 +72,10 @@ def empty_frame() -> pl.DataFrame:
 def _times(values: list[Any]) -> pl.Series:
     if any(value.tzinfo is None for value in values):
         raise ValueError("a time without a time zone")
-    # Three times as fast as handing datetimes to Polars; exact to the microsecond up to the year 2255.
+    # Three times as fast as handing datetimes to Polars, and exact to the microsecond from 1833 to 2106.
     seconds = np.array(list(map(datetime.timestamp, values)))
+    if np.abs(seconds).max() >= 2**32:
+        return pl.Series(values, dtype=pl.Datetime("us", "UTC"))
     return pl.Series(np.rint(seconds * 1e6).astype(np.int64)).cast(pl.Datetime("us", "UTC"))
 
 

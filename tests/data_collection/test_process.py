@@ -1,0 +1,200 @@
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from ml_models.adapters import build
+from ml_models.adapters.dead_letters import DeadLetters
+from ml_models.adapters.event_store import DeltaEventStore
+from ml_models.adapters.event_store_memory import MemoryEventStore
+from ml_models.adapters.spool_file import FileSpool
+from ml_models.adapters.spool_memory import MemorySpool
+from ml_models.core.errors import CommitConflict, StoreError
+from ml_models.core.event import encode_event
+from ml_models.data_collection.process import Committer, process_events
+from ml_models.testing.event_store import DAY, ids, make_event
+
+
+@pytest.fixture(params=["memory", "files"])
+def parts(request, tmp_path):
+    """(spool, store, dead letters), in memory and on disk."""
+    dead = DeadLetters(tmp_path / "dead")
+    if request.param == "memory":
+        yield MemorySpool(), MemoryEventStore(), dead
+        return
+    spool = FileSpool(tmp_path / "spool", segment_bytes=2000)
+    yield spool, DeltaEventStore(tmp_path / "lake"), dead
+    spool.close()
+
+
+def fill(spool, count, start=0):
+    for number in range(start, start + count):
+        spool.append([encode_event(make_event(f"{number:05d}", DAY + timedelta(minutes=number)))])
+
+
+def test_everything_arrives_and_the_spool_is_emptied(parts):
+    spool, store, dead = parts
+    fill(spool, 50)
+    result = Committer(spool, store, dead, batch_rows=20).run()
+    assert (result.read, result.written, result.duplicates, result.dead, result.conflicts) == (50, 50, 0, 0, 0)
+    assert result.commits >= 3
+    assert ids(store.scan()) == [f"{number:05d}" for number in range(50)]
+    assert spool.stats()["records"] == 0
+    again = Committer(spool, store, dead).run()
+    assert (again.read, again.commits) == (0, 0)
+
+
+def test_an_empty_spool_commits_nothing(parts):
+    spool, store, dead = parts
+    before = store.stats()["version"]
+    assert Committer(spool, store, dead).run().commits == 0
+    assert store.stats()["rows"] == 0
+    assert store.stats()["version"] in (before, 0)
+
+
+def test_a_limit_leaves_the_rest_for_later(parts):
+    spool, store, dead = parts
+    fill(spool, 30)
+    committer = Committer(spool, store, dead, batch_rows=8)
+    assert committer.run(limit=20).read == 20
+    assert store.stats()["rows"] == 20
+    assert spool.stats()["records"] == 10
+    assert committer.run(limit=20).read == 10
+
+
+def test_progress_is_told_after_every_commit(parts):
+    spool, store, dead = parts
+    fill(spool, 10)
+    seen = []
+    Committer(spool, store, dead, batch_rows=4).run(progress=lambda so_far: seen.append(so_far.written))
+    assert seen == [4, 8, 10]
+
+
+def test_repeats_are_written_once_and_counted(parts):
+    spool, store, dead = parts
+    fill(spool, 5)
+    fill(spool, 5)
+    result = Committer(spool, store, dead, batch_rows=3).run()
+    assert (result.read, result.written, result.duplicates) == (10, 5, 5)
+
+
+def test_what_cannot_be_decoded_becomes_a_dead_letter_and_holds_nothing_up(parts):
+    spool, store, dead = parts
+    fill(spool, 2)
+    wrong = msgspec.msgpack.encode({"event_id": 7})
+    spool.append([b"\xc1rubbish", wrong])
+    fill(spool, 2, start=2)
+    result = Committer(spool, store, dead).run()
+    assert (result.read, result.written, result.dead) == (6, 4, 2)
+    assert spool.stats()["records"] == 0
+    assert {(letter.reason, letter.path, letter.raw) for letter in dead} == {
+        ("not_msgpack", "", b"\xc1rubbish"),
+        ("wrong_type", "event_id", wrong),
+    }
+
+
+def test_rubbish_alone_moves_the_position_on(parts):
+    spool, store, dead = parts
+    spool.append([b"\xc1"])
+    assert Committer(spool, store, dead).run().dead == 1
+    assert Committer(spool, store, dead).run().read == 0
+
+
+def test_a_row_that_the_frame_refuses_holds_nothing_up(parts, monkeypatch):
+    from ml_models.core.errors import InvalidEvent
+    from ml_models.data_collection import process
+
+    spool, store, dead = parts
+    fill(spool, 6)
+    original = process.to_frame
+
+    def picky(events):
+        if any(event.event_id == "00003" for event in events):
+            raise InvalidEvent("does_not_fit", "quantity")
+        return original(events)
+
+    monkeypatch.setattr(process, "to_frame", picky)
+    result = Committer(spool, store, dead).run()
+    assert (result.written, result.dead) == (5, 1)
+    (letter,) = dead
+    assert (letter.reason, letter.path) == ("does_not_fit", "quantity")
+
+
+def test_after_a_lost_race_everything_is_read_again(parts):
+    spool, store, dead = parts
+    fill(spool, 12)
+    rival = Committer(spool, store, dead)
+    original, lost = store.commit, []
+
+    def commit(snapshot, positions, rows):
+        if not lost:
+            lost.append(True)
+            assert rival.run(limit=5).written == 5  # a rival is faster, in the middle of ours
+        return original(snapshot, positions, rows)
+
+    store.commit = commit
+    result = Committer(spool, store, dead, batch_rows=4).run()
+    assert result.conflicts >= 1
+    assert (result.written, result.duplicates) == (7, 0)
+    assert ids(store.scan()) == [f"{number:05d}" for number in range(12)]
+
+
+def test_a_commit_whose_answer_was_lost_is_not_repeated(parts):
+    spool, store, dead = parts
+    fill(spool, 6)
+    original, lost = store.commit, []
+
+    def commit(snapshot, positions, rows):
+        done = original(snapshot, positions, rows)
+        if not lost:
+            lost.append(True)
+            raise CommitConflict("The answer was lost.")
+        return done
+
+    store.commit = commit
+    Committer(spool, store, dead, batch_rows=3).run()
+    assert store.stats()["rows"] == 6
+
+
+def test_a_failing_lake_leaves_the_spool_as_it_was(parts):
+    spool, store, dead = parts
+    fill(spool, 6)
+
+    def commit(snapshot, positions, rows):
+        raise StoreError("The disk is full.")
+
+    store.commit = commit
+    with pytest.raises(StoreError):
+        Committer(spool, store, dead).run()
+    assert spool.stats()["records"] == 6
+
+
+def test_sources_of_several_processes_are_all_read(tmp_path):
+    spools = [FileSpool(tmp_path / "spool") for _ in range(3)]
+    for number, spool in enumerate(spools):
+        fill(spool, 4, start=10 * number)
+    store = DeltaEventStore(tmp_path / "lake")
+    result = Committer(spools[0], store, DeadLetters(tmp_path / "dead"), batch_rows=5).run()
+    assert result.written == 12
+    assert spools[0].sources() == []
+    for spool in spools:
+        spool.close()
+
+
+@pytest.mark.django_db
+def test_process_events_uses_the_settings_and_keeps_totals(tmp_path):
+    from ml_models.orm import SyncState
+
+    spool = MemorySpool()
+    build.override(spool=spool, event_store=MemoryEventStore(), dead_letters=DeadLetters(tmp_path))
+    try:
+        fill(spool, 3)
+        assert process_events().written == 3
+        fill(spool, 5)
+        assert process_events(limit=4).read == 4
+    finally:
+        build.reset()
+    state = SyncState.objects.get(name="committer")
+    assert state.data["totals"]["written"] == 4
+    assert state.data["totals"]["duplicates"] == 3
+    assert state.data["last"]["read"] == 4
