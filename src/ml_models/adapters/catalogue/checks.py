@@ -159,7 +159,7 @@ def _order_messages(compiled: Compiled) -> list[CheckMessage]:
     status = orders.fields.get("status")
     words = {str(path).split(".")[-1] for path in status.paths()} if status is not None else set()
     conditions = f"{orders.rows.filter} {orders.rows.exclude or ''}"
-    if any(re.search(rf"\b(\w+__)?{re.escape(word)}\b", conditions) for word in words):
+    if any(re.search(rf"(?:__|\W){re.escape(word)}(?:__|\W)", conditions) for word in words):
         messages.append(
             checks.Warning(
                 "ML_CATALOG filters orders by their status: an order that is cancelled later is no longer read, and is "

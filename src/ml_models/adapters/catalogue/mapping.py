@@ -292,51 +292,54 @@ class _Compiler:
         if queryset is not None and not callable(queryset):
             self.problem("E105", f"{where}.queryset", "must be a function that returns a queryset, or its dotted path")
             queryset = None
-        rows = Rows(
+        if queryset is not None and not self._makes(f"{where}.queryset", queryset, model):
+            queryset = None
+        plain = Rows(model=model, manager=manager, queryset=queryset)
+        # What does not fit is reported and left out, so that the rest is checked too.
+        conditions: dict[str, Q | None] = {}
+        for key in ("filter", "exclude"):
+            condition = self.condition(f"{where}.{key}", section.get(key))
+            conditions[key] = condition if condition and self._tries(f"{where}.{key}", plain, condition) else None
+        return Rows(
             model=model,
             manager=manager,
             queryset=queryset,
-            filter=self.condition(f"{where}.filter", section.get("filter")) or Q(),
-            exclude=self.condition(f"{where}.exclude", section.get("exclude")),
-            select_related=self.names(f"{where}.select_related", section.get("select_related", ())),
-            prefetch_related=self.names(f"{where}.prefetch_related", section.get("prefetch_related", ())),
+            filter=conditions["filter"] or Q(),
+            exclude=conditions["exclude"],
+            select_related=self._selected(f"{where}.select_related", model, section.get("select_related", ())),
+            prefetch_related=self._prefetched(f"{where}.prefetch_related", model, section.get("prefetch_related", ())),
         )
-        return rows if self._usable(where, rows) else None
 
-    def _usable(self, where: str, rows: Rows) -> bool:
-        plain = rows.model._base_manager.all()
-        usable = True
-        if rows.queryset is not None:
-            try:
-                made = rows.queryset()
-            except Exception as error:  # noqa: BLE001 (the shop's own function: whatever it raises is reported)
-                self.problem("E105", f"{where}.queryset", f"the function raised {error!r}")
-                return False
-            if not isinstance(made, QuerySet) or made.model is not rows.model:
-                self.problem("E105", f"{where}.queryset", f"must return a queryset of {rows.model._meta.label}")
-                return False
-        for key, condition in (("filter", rows.filter), ("exclude", rows.exclude)):
-            if condition:
-                usable = self._tries(f"{where}.{key}", rows, condition) and usable
-        if rows.select_related:
-            try:
-                str(plain.select_related(*rows.select_related).query)
-            except (FieldError, TypeError) as error:
-                self.problem("E103", f"{where}.select_related", str(error))
-                usable = False
-        for name in rows.prefetch_related:
-            if isinstance(name, Prefetch):
-                continue
-            first = str(name).split(LOOKUP_SEP)[0]
-            if not hasattr(rows.model, first):
-                known = [f.name for f in rows.model._meta.get_fields()]
-                self.problem(
-                    "E103",
-                    f"{where}.prefetch_related",
-                    f"{rows.model._meta.label} has no {first!r}.{suggest(first, known)}",
-                )
-                usable = False
-        return usable
+    def _makes(self, where: str, queryset: Callable[[], Any], model: type[Model]) -> bool:
+        try:
+            made = queryset()
+        except Exception as error:  # noqa: BLE001 (the shop's own function: whatever it raises is reported)
+            self.problem("E105", where, f"the function raised {error!r}")
+            return False
+        if not isinstance(made, QuerySet) or made.model is not model:
+            self.problem("E105", where, f"must return a queryset of {model._meta.label}")
+            return False
+        return True
+
+    def _selected(self, where: str, model: type[Model], given: Any) -> tuple[str, ...]:
+        names = self.names(where, given)
+        try:
+            if names:
+                str(model._base_manager.select_related(*names).query)
+        except (FieldError, TypeError) as error:
+            self.problem("E103", where, str(error))
+            return ()
+        return names
+
+    def _prefetched(self, where: str, model: type[Model], given: Any) -> tuple[Any, ...]:
+        names = self.names(where, given)
+        for name in names:
+            first = (name.prefetch_through if isinstance(name, Prefetch) else str(name)).split(LOOKUP_SEP)[0]
+            if not hasattr(model, first):
+                known = [f.name for f in model._meta.get_fields()]
+                self.problem("E103", where, f"{model._meta.label} has no {first!r}.{suggest(first, known)}")
+                return ()
+        return names
 
     def _tries(self, where: str, rows: Rows, condition: Q) -> bool:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Field, FileField, ForeignObjectRel, JSONField, Manager, Model
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.manager import ManagerDescriptor
 
 from ml_models.adapters.catalogue.expressions import Path
 
@@ -155,7 +156,7 @@ def _attribute_problem(model: type[Model], name: str, many: str, extra: Iterable
         if any("__getattr__" in vars(cls) for cls in model.__mro__):
             return ""
         return f"{where} has no {name!r}.{suggest(name, names_of(model, extra))}"
-    if isinstance(found, Manager):
+    if isinstance(found, Manager | ManagerDescriptor):
         return f"{name!r} of {where} is a manager of the whole table and cannot be read on a row"
     if getattr(found, "alters_data", False):
         return f"{name!r} of {where} changes data and is never called"
