@@ -9,6 +9,7 @@ class TestMemoryVersions(VersionTableContract):
         return MemoryVersions()
 
 
+@pytest.mark.both_databases
 @pytest.mark.django_db
 class TestDatabaseVersions(VersionTableContract):
     def make(self):

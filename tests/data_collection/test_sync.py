@@ -17,7 +17,7 @@ from ml_models.core.ports import Order, OrderItem
 from ml_models.data_collection.sync import refund_id, sync_orders
 from ml_models.orm import SyncState
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 

@@ -13,6 +13,8 @@ from ml_models.settings import get_settings
 from tests.guide.pending import PENDING
 from tests.guide.snippets import Snippet
 
+pytestmark = pytest.mark.both_databases
+
 
 def lines(snippet: Snippet) -> list[str]:
     """The `manage.py` lines of a snippet, less those of later parts."""
