@@ -101,9 +101,10 @@ def _first_record() -> QuerySet[Any]:
 def _buyable(rows: QuerySet[Any], product_class: str) -> QuerySet[Any]:
     """Oscar's standard rule in SQL: the first stock record has some left, or stock is not tracked."""
     left = _first_record().annotate(_ml_left=F("num_in_stock") - Coalesce(F("num_allocated"), 0))
-    return rows.alias(_ml_left=Subquery(left.values("_ml_left")[:1])).filter(
+    buyable: QuerySet[Any] = rows.alias(_ml_left=Subquery(left.values("_ml_left")[:1])).filter(
         Q(_ml_left__gt=0) | Q(Exists(_first_record()), **{f"{product_class}__track_stock": False})
     )
+    return buyable
 
 
 def visible(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -128,7 +129,7 @@ def orders() -> QuerySet[Any]:
 
 
 def _history() -> list[dict[str, Any]]:
-    tables = [
+    tables: list[tuple[str, str, dict[str, Any]]] = [
         ("analytics", "UserProductView", {"event": "product_view", "product": "product_id", "user": "user_id"}),
         ("analytics", "UserSearch", {"event": "search", "query": "query", "user": "user_id"}),
         (

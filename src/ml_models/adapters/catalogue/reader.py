@@ -9,7 +9,8 @@ from typing import Any
 
 from django.apps import apps
 
-from ml_models.adapters.catalogue.mapping import Compiled, compile_catalogue
+from ml_models.adapters.catalogue.compiler import compile_catalogue
+from ml_models.adapters.catalogue.mapping import Compiled
 from ml_models.adapters.catalogue.orders import HistoryReader, OrderReader
 from ml_models.adapters.catalogue.presets import expand
 from ml_models.adapters.catalogue.products import ProductReader
