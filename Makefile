@@ -1,7 +1,7 @@
 # The few commands of this project. Each builds the environment it needs first; nothing has to be activated.
 #
 #   make demo [DATA=DIR]   a running demo shop, its address printed
-#   make test              every test, then the database contracts once more on PostgreSQL where one can be had
+#   make test              the database contracts on PostgreSQL, where one can be had, then every test on SQLite
 #   make lint              formatting, types, import contracts
 #   make docs              the documentation as a site in site/
 #   make venv              only the environment
@@ -41,8 +41,8 @@ demo: venv
 	$(PY) example/demo.py $(if $(DATA),--data $(DATA))
 
 test: venv
-	$(PY) -m pytest $(PYTEST)
 	$(PY) -m tests.on_postgres
+	$(PY) -m pytest $(PYTEST)
 
 lint: venv
 	$(PY) -m ruff check
