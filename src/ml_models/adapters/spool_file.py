@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_models.adapters.spool_frames import FRAME, HEAD, MAX_RECORD, Parsed, join_position, parse, split_position
+from ml_models.adapters.spool_frames import HEAD, MAX_RECORD, Parsed, join_position, parse, split_position
 from ml_models.adapters.spool_slot import SlotLost, SlotWriter, claim, salt_of, segment_path, segments, slots
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
@@ -125,7 +125,7 @@ class FileSpool:
             for base, parsed in self._pieces(slot, number, start, max_records - len(records)):
                 if parsed.records:
                     records += parsed.records
-                    position = join_position(number, base + parsed.ends[-1])
+                    position = join_position(number, base + parsed.end)
                     room -= parsed.consumed
                 if len(records) >= max_records or room <= 0:
                     return SpoolRead(records, position)
@@ -198,11 +198,9 @@ class FileSpool:
             before = records
             for number, start, size in self._waiting(slot):
                 waiting += size
-                for base, parsed in self._pieces(slot, number, start):
+                for _, parsed in self._pieces(slot, number, start):
                     if parsed.records:
-                        first = parsed.ends[0] - len(parsed.records[0]) - FRAME.size + base
-                        time = self._time_at(slot, number, first)
-                        oldest = time if oldest is None else min(oldest, time)
+                        oldest = parsed.first_time if oldest is None else min(oldest, parsed.first_time)
                     records += len(parsed.records)
             if records > before:
                 sources.append(self._source(name))
@@ -215,9 +213,3 @@ class FileSpool:
             "slots": len(names),
             "damaged_bytes": self.damaged_bytes,
         }
-
-    @staticmethod
-    def _time_at(slot: Path, number: int, offset: int) -> int:
-        with segment_path(slot, number).open("rb") as file:
-            file.seek(offset)
-            return int(FRAME.unpack(file.read(FRAME.size))[3])

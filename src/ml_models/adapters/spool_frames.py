@@ -45,8 +45,10 @@ class Parsed(NamedTuple):
     """What a stretch of a segment holds."""
 
     records: list[bytes]
-    ends: list[int]
-    """Offset after each record."""
+    end: int
+    """Offset after the last record; 0 without one."""
+    first_time: int
+    """Unix seconds at which the first record was appended; 0 without one."""
     consumed: int
     """Offset from which to go on reading; never beyond a record that may still become whole."""
     skipped: int
@@ -84,20 +86,20 @@ def parse(data: bytes, salt: int, *, at_end: bool, max_records: int | None = Non
     unconsumed: it is a torn tail, or a record that is being written.
     """
     records: list[bytes] = []
-    ends: list[int] = []
-    at = skipped = 0
-    size, head, crc32 = len(data), FRAME.size, zlib.crc32
+    at = last_end = first_time = skipped = 0
+    size, head, unpack, crc32 = len(data), FRAME.size, FRAME.unpack_from, zlib.crc32
     limit = size if max_records is None else max_records
     while at < size and len(records) < limit:
         if at + head <= size:
-            magic, length, crc, _ = FRAME.unpack_from(data, at)
+            magic, length, crc, time = unpack(data, at)
             end = at + head + length
             if magic == _MAGIC and length <= MAX_RECORD and end <= size:
                 record = data[at + head : end]
                 if crc32(record, salt) == crc:
+                    if not records:
+                        first_time = time
                     records.append(record)
-                    ends.append(end)
-                    at = end
+                    at = last_end = end
                     continue
         if not at_end and _whole(data, at, salt) == -1:
             break
@@ -109,4 +111,4 @@ def parse(data: bytes, salt: int, *, at_end: bool, max_records: int | None = Non
             break
         skipped += found - at
         at = found
-    return Parsed(records, ends, at, skipped)
+    return Parsed(records, last_end, first_time, at, skipped)

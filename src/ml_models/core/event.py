@@ -5,6 +5,7 @@ the tracker's TypeScript types. `ml_models.data_collection.events` re-exports wh
 """
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ __all__ = [
     "EventItem",
     "EventType",
     "decode_event",
+    "decode_events",
     "encode_event",
     "purchase_id",
 ]
@@ -190,6 +192,11 @@ def encode_event(event: Event) -> bytes:
         return _encoder.encode(event)
     except (TypeError, ValueError, OverflowError) as error:  # a foreign type, half a surrogate pair, a huge integer
         raise InvalidEvent("not_encodable", detail=str(error)) from error
+
+
+def decode_events(records: Iterable[bytes]) -> list[Event]:
+    """The events of many spool records. Raises a bare `msgspec.DecodeError`: `decode_event` says of which, and why."""
+    return list(map(_decoder.decode, records))
 
 
 def decode_event(record: bytes) -> Event:

@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict, InvalidEvent
-from ml_models.core.event import Event, decode_event, encode_event
+from ml_models.core.event import Event, decode_event, decode_events, encode_event
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
 
@@ -170,16 +171,22 @@ class Committer:
                 positions[source] = found.position
                 records += len(found.records)
                 size += sum(map(len, found.records))
-                for record in found.records:
-                    try:
-                        events.append(decode_event(record))
-                    except InvalidEvent as error:
-                        letters.append(self._letter(error, record, source))
+                self._decode(found.records, source, events, letters)
         moved = {source: at for source, at in positions.items() if at != start[source]}
         if not moved:
             return None
         frame, unfit = self._frame(events)
         return _Batch(records, frame, letters + unfit, {source: start[source] for source in moved}, moved)
+
+    def _decode(self, records: list[bytes], source: str, events: list[Event], letters: list[Letter]) -> None:
+        try:
+            events += decode_events(records)
+        except msgspec.DecodeError:  # one of them; now one by one
+            for record in records:
+                try:
+                    events.append(decode_event(record))
+                except InvalidEvent as error:
+                    letters.append(self._letter(error, record, source))
 
     def _frame(self, events: list[Event]) -> tuple[pl.DataFrame, list[Letter]]:
         """The events as rows; one that fits no column must not hold the others up."""
