@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from ml_models.core.errors import InvalidEvent, SpoolError
@@ -83,7 +83,7 @@ def track(request: HttpRequest) -> HttpResponse:
     """
     settings = get_settings()
     if not settings.enabled:
-        raise Http404("ML_ENABLED is False.")
+        return _refused(404, "ML is switched off in this shop (ML_ENABLED is False).")
     allowed, foreign = _origin(request, settings.api)
     if not allowed:
         return _refused(403, 'Events are taken from this site only. Name further origins in ML_API["allowed_origins"].')

@@ -62,7 +62,9 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
         if event_type is EventType.PURCHASE:
             event_type, event_id = _purchase(fields["order_id"])
         elif event_type is EventType.PRODUCT_VIEW and request is not None:
-            getattr(request, "_request", request).ml_product_viewed = True  # the middleware then adds no copy
+            getattr(request, "_request", request).__dict__["ml_product_viewed"] = (
+                True  # the middleware then adds no copy
+            )
         if "product" in fields:
             product = fields.pop("product")
             fields["product_id"] = None if product is None else external_id(product)

@@ -21,7 +21,7 @@ def known_user(request: HttpRequest) -> str | None:
     if user is None:
         user = state.get("user")
         if isinstance(user, LazyObject):
-            user = user._wrapped  # type: ignore[attr-defined]
+            user = user._wrapped
             if user is empty:
                 return None
     if user is None or not getattr(user, "is_authenticated", False):

@@ -17,10 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 
-from ml_models.core.errors import InvalidEvent, SpoolError
+from ml_models.core.errors import InvalidEvent, MLError, SpoolError
 from ml_models.data_collection import counters
+from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
     from ml_models.core.event import Event
@@ -91,6 +93,7 @@ class BackgroundQueue:
         if self._entries:
             counters.add("overflow.lost_at_exit", len(self._entries))
             logger.error("%d events could not be stored before the process ended.", len(self._entries))
+        save_counts()
 
     def reset(self) -> None:
         """Forget entries and thread: in a forked child they are the parent's."""
@@ -123,6 +126,7 @@ class BackgroundQueue:
                 logger.exception("Events could not be recorded; the next ones are tried again.")
             finally:
                 close_old_connections()
+                save_counts()
             if self._stop.is_set() and not self._entries:
                 return
 
@@ -150,6 +154,16 @@ class BackgroundQueue:
         for _ in range(number):
             self._entries.popleft()
         return len(events)
+
+
+def save_counts() -> None:
+    """Write the process's counts where `ml_status` finds them."""
+    if not counters.unsaved():
+        return
+    try:
+        counters.save(get_settings().storage.data / "counters")
+    except (OSError, MLError, ImproperlyConfigured) as error:  # a full disk, wrong settings, or none
+        logger.warning("Counts of this process could not be written: %s", error)
 
 
 queue = BackgroundQueue()

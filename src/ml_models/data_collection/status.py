@@ -17,6 +17,7 @@ from django.db import Error as DatabaseError
 from ml_models.adapters.build import get_dead_letters, get_event_store, get_model_store, get_spool, get_versions
 from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
+from ml_models.data_collection import counters
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -213,6 +214,9 @@ def queue_status() -> Part:
             )
         if spool.get("damaged_bytes"):
             part.hints.append(f"{spool['damaged_bytes']:,} bytes of the spool are damaged and were skipped.")
+    counted = part.ask(lambda: counters.totals(settings.storage.data / "counters"))
+    if counted:
+        part.values["counters"] = counted
     letters = part.ask(lambda: get_dead_letters().stats())
     if letters is not None:
         part.values["dead_letters"] = {

@@ -374,23 +374,23 @@ def _minor(value: Any, currency: str | None, path: str) -> int:
     return minor
 
 
-def _check(value: object, path: str, depth: int) -> None:
+def _check(value: Any, path: str, depth: int) -> None:
     kind = type(value)
     if len(path) > MAX_STRING:
         raise InvalidEvent("too_long", path[:MAX_ID], "the key is too long")
     if kind is str:
-        if len(value) > MAX_STRING:  # type: ignore[arg-type]
+        if len(value) > MAX_STRING:
             raise InvalidEvent("too_long", path, f"a string has at most {MAX_STRING} characters")
     elif kind is int:
         if value not in _INT64:
             raise InvalidEvent("out_of_range", path, "a number has at most 64 bits")
     elif kind is float:
-        if not math.isfinite(value):  # type: ignore[arg-type]
+        if not math.isfinite(value):
             raise InvalidEvent("out_of_range", path, "a number is finite")
     elif kind is dict or kind is list:
         if depth == 0:
             raise InvalidEvent("too_deep", path, f"objects and lists nest at most {MAX_DEPTH} deep")
-        pairs = value.items() if kind is dict else enumerate(value)  # type: ignore[attr-defined, call-overload]
+        pairs = value.items() if kind is dict else enumerate(value)
         for key, inner in pairs:
             _check(inner, f"{path}.{key}", depth - 1)
     elif value is not None and kind is not bool:

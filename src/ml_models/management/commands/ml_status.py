@@ -171,4 +171,7 @@ def _queue(values: Mapping[str, Any]) -> Table:
         rows.append(("dead letters", letters["letters"]))
         rows += [(f"  {reason}", count) for reason, count in letters["by_reason"].items()]
         rows.append(("  dropped for age or number", letters["dropped"]))
+    if counted := values.get("counters"):
+        rows.append(("counted in the last seven days", ""))
+        rows += [(f"  {reason}", count) for reason, count in counted.items()]
     return _pairs("Queue", rows)
