@@ -1,0 +1,206 @@
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from ml_models.adapters import build
+from ml_models.adapters.event_store_memory import MemoryEventStore
+from ml_models.core import clock
+from ml_models.core.event import Event, EventItem, purchase_id
+from ml_models.core.ids import uuid7
+from ml_models.core.lake_schema import to_frame
+from ml_models.core.ports import Product
+from ml_models.data_collection.user_profile import collect_profiles, get_profile
+from ml_models.orm import SyncState, UserProfile
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2024, 6, 15, 10, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class Shop:
+    """Two categories; shoes cost 80 and 100, books 10."""
+
+    products = {
+        "shoe": Product(id="shoe", category="Shoes", price=Decimal("80.00"), currency="EUR"),
+        "boot": Product(id="boot", category="Shoes", price=Decimal("100.00"), currency="EUR"),
+        "book": Product(id="book", category="Books", price=Decimal("10.00"), currency="EUR"),
+    }
+
+    def get(self, ids):
+        return {name: self.products[name] for name in ids if name in self.products}
+
+
+@pytest.fixture
+def add():
+    """Put events into a lake of the test's own, at NOW less some days."""
+    build.reset()
+    store = MemoryEventStore()
+    build.override(event_store=store, catalogue=Shop())
+
+    def add(event_type, product=None, *, days=0.0, user="1", **fields):
+        fields.setdefault("event_id", uuid7())
+        fields.setdefault("received_at", clock.now())
+        event = Event(
+            event_type=event_type, event_time=clock.now() - days * DAY, product_id=product, user_id=user, **fields
+        )
+        store.commit(store.snapshot(), {}, to_frame([event]))
+
+    with clock.use(clock.ManualClock(NOW)) as now:
+        add.clock, add.store = now, store
+        yield add
+    build.reset()
+
+
+def test_a_profile_by_hand(add):
+    add("page_view", days=40, device_type="mobile", country="DE")
+    add("product_view", "book", days=30, device_type="desktop")
+    add("product_view", "shoe", days=20, device_type="mobile")
+    lines = [EventItem(product_id="shoe", unit_price=8000), EventItem(product_id="boot", quantity=2, unit_price=10000)]
+    add("purchase", items=lines, order_id="1", currency="EUR", days=20)
+    add("purchase", "book", quantity=1, unit_price=1000, currency="EUR", order_id="2", days=10)
+    add("purchase", "book", unit_price=1000, currency="EUR", order_id="3", data={"meaning": "cancelled"})
+    assert collect_profiles().visitors == 1
+    profile = get_profile("u:1")
+    assert (profile.first_seen, profile.last_seen) == (NOW - 40 * DAY, NOW - 10 * DAY)
+    assert (profile.events, profile.orders, profile.value_minor) == (5, 2, 8000 + 20000 + 1000)
+    assert profile.last_order == NOW - 10 * DAY
+    assert profile.data["devices"] == {"mobile": 2, "desktop": 1}
+    assert profile.data["types"] == {"page_view": 1, "product_view": 2, "purchase": 2}
+    assert (profile.data["country"], profile.data["currency"], profile.data["pieces"]) == ("DE", "EUR", 4)
+    assert (profile.data["average_order_minor"], profile.data["days_between_orders"]) == (14500, 10.0)
+    # Weights: a view 1, a purchase 3; halved every 90 days from the newest interaction (10 days ago).
+    shoes = (1 + 3 + 3) * 0.5 ** (10 / 90)
+    books = 0.5 ** (20 / 90) + 3
+    assert profile.data["categories"]["Shoes"] == pytest.approx(shoes / (shoes + books), abs=1e-4)
+    assert list(profile.data["categories"]) == ["Shoes", "Books"]
+    assert profile.data["price"] == {"low": 1000, "middle": 8000, "high": 8000}
+
+
+@pytest.mark.parametrize(
+    ("orders", "value", "segment"),
+    [
+        ([], 1, "visitor"),
+        ([10], 1, "new"),
+        ([60], 1, "new"),
+        ([61], 1, "one_time"),
+        ([10, 200], 1, "loyal"),
+        ([10, 200], 900, "champion"),
+        ([100, 200], 900, "at_risk"),
+        ([181, 200], 900, "lost"),
+        ([181], 1, "lost"),
+    ],
+)
+def test_segments(add, orders, value, segment):
+    for user in range(2, 12):
+        add("purchase", "book", user=str(user), unit_price=50, order_id=f"other-{user}", currency="EUR")
+    add("product_view", "book")
+    for number, days in enumerate(orders):
+        add("purchase", "book", days=days, unit_price=value, order_id=f"mine-{number}", currency="EUR")
+    collect_profiles()
+    assert get_profile("u:1").segment == segment
+
+
+def test_time_alone_moves_the_segment(add):
+    add("purchase", "book", unit_price=1, currency="EUR")
+    collect_profiles()
+    seen = []
+    for days in (0, 61, 120):
+        add.clock.advance(days=days)
+        assert collect_profiles().visitors == 0
+        seen.append(get_profile("u:1").segment)
+    assert seen == ["new", "one_time", "lost"]
+
+
+def test_lines_of_one_invoice_are_one_order(add):
+    for product in ("shoe", "boot"):
+        add("purchase", product, order_id="A1", unit_price=100, currency="EUR", source="import")
+    collect_profiles()
+    assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (1, 200)
+
+
+def test_only_visitors_with_new_events_are_written(add):
+    add("product_view", "book", user="1")
+    add("product_view", "book", user="2")
+    first = collect_profiles()
+    assert (first.visitors, first.full) == (2, True)
+    add.clock.advance(minutes=5)
+    assert collect_profiles().visitors == 0
+    add("product_view", "shoe", user="2")
+    second = collect_profiles()
+    assert (second.visitors, second.full) == (1, False)
+    assert get_profile("u:2").events == 2
+    assert get_profile("u:1").updated_at == NOW
+    assert SyncState.objects.get(pk="profiles").watermark == NOW + timedelta(minutes=5)
+    assert collect_profiles(full=True).visitors == 2
+
+
+def test_an_event_that_reached_the_lake_late_is_not_missed(add):
+    add("product_view", "book", user="1")
+    collect_profiles()
+    add("product_view", "book", user="2", received_at=NOW - timedelta(hours=20))
+    assert collect_profiles().visitors == 1
+    assert get_profile("u:2").events == 1
+
+
+def test_a_cancelled_order_is_taken_back(add):
+    identity = purchase_id("default", "7")
+    add("purchase", "book", unit_price=1000, currency="EUR", order_id="7", event_id=identity)
+    collect_profiles()
+    assert get_profile("u:1").orders == 1
+    add.clock.advance(hours=1)
+    add("product_view", "book")
+    add(
+        "purchase", "book", unit_price=1000, currency="EUR", order_id="7", event_id=identity, revision=1,
+        data={"meaning": "cancelled"},
+    )  # fmt: skip
+    collect_profiles()
+    assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (0, 0)
+    assert get_profile("u:1").segment == "visitor"
+
+
+def test_a_guest_who_logs_in_becomes_the_user(add):
+    add("product_view", "book", user=None, anonymous_id="device")
+    collect_profiles()
+    assert get_profile("a:device").events == 1
+    add.clock.advance(hours=1)
+    add("identity_link", user="1", anonymous_id="device")
+    result = collect_profiles()
+    assert (result.visitors, result.removed) == (1, 1)
+    assert get_profile("a:device") is None
+    assert get_profile("u:1").events == 1
+    # A second user on the device: nobody's history is merged any more.
+    add.clock.advance(days=3)
+    add("identity_link", user="2", anonymous_id="device")
+    collect_profiles()
+    assert get_profile("a:device").events == 1
+    assert get_profile("u:1") is get_profile("u:2") is None
+
+
+def test_bots_and_nobody_have_no_profile(add):
+    add("product_view", "book", is_bot=True)
+    add("product_view", "book", user=None)
+    assert collect_profiles().visitors == 0
+    assert not UserProfile.objects.exists()
+
+
+def test_other_currencies_do_not_add_up(add):
+    for number in range(2):
+        add("purchase", "book", unit_price=1000, currency="EUR", order_id=f"e{number}")
+    add("purchase", "book", unit_price=99_000, currency="JPY", order_id="j")
+    collect_profiles()
+    assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (3, 2000)
+
+
+def test_one_query(add, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert get_profile("u:nobody") is None
+
+
+def test_without_a_catalogue_and_without_events(add, settings):
+    settings.ML_CATALOG = {}
+    build.override(event_store=add.store)  # a changed setting forgets what was built
+    assert collect_profiles().visitors == 0
+    add("product_view", "book")
+    collect_profiles()
+    assert "categories" not in get_profile("u:1").data

@@ -1,0 +1,160 @@
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from ml_models.adapters import build
+from ml_models.core import clock
+from ml_models.core.event import Event, encode_event
+from ml_models.core.ids import uuid7
+from ml_models.core.lake_schema import to_frame
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2024, 6, 15, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def empty(settings, tmp_path):
+    settings.ML_STORAGE = {"data": tmp_path / "data", "models": tmp_path / "models"}
+    settings.ML_AUTO_TRAINING_CONFIG = {"min_interactions": 3, "min_users": 2, "min_products": 2}
+    build.reset()
+    with clock.use(clock.ManualClock(NOW)) as now:
+        yield now
+    build.reset()
+
+
+def status(*options):
+    out = io.StringIO()
+    call_command("ml_status", *options, stdout=out)
+    return out.getvalue()
+
+
+def as_json(*options):
+    return json.loads(status("--json", *options))
+
+
+def event(event_type="product_view", user="1", product="p", **fields):
+    fields.setdefault("event_time", clock.now())
+    return Event(
+        event_id=uuid7(), event_type=event_type, received_at=clock.now(), user_id=user, product_id=product, **fields
+    )
+
+
+def test_an_empty_project_is_healthy_and_says_what_comes_next(empty):
+    text = status()
+    assert "no Redis configured: file spool" in text
+    assert "Insufficient data for training: 0 interactions of at least 3" in text
+    assert "python manage.py ml_train --model popular" in text
+    answer = as_json()
+    assert (answer["healthy"], answer["problems"]) == (True, [])
+    assert set(answer) >= {"health", "data", "queue"}
+    assert answer["data"]["enough_to_train"] is False
+
+
+@pytest.mark.parametrize(("option", "own"), [("--health", "Models"), ("--data", "Data"), ("--queue", "Queue")])
+def test_one_part(empty, option, own):
+    text = status(option)
+    titles = {line.strip() for line in text.splitlines()}
+    assert titles & {"Models", "Data", "Queue"} == {own}
+    assert set(as_json(option)) & {"health", "data", "queue"} == {option.removeprefix("--")}
+
+
+def test_data(empty):
+    store = build.get_event_store()
+    rows = [event(user=str(n), product=str(n % 2)) for n in range(3)]
+    rows.append(event("purchase", event_time=NOW - timedelta(days=3)))
+    rows.append(event("page_view", product=None, event_time=NOW - timedelta(days=9)))
+    store.commit(store.snapshot(), {}, to_frame(rows))
+    data = as_json("--data")["data"]
+    assert (data["events"], data["by_type"]) == (5, {"page_view": 1, "product_view": 3, "purchase": 1})
+    assert (data["interactions"], data["users"], data["items"], data["enough_to_train"]) == (4, 3, 3, True)
+    assert (data["first"][:10], data["last"][:10]) == ("2024-06-06", "2024-06-15")
+    assert data["lake_bytes"] > 0
+    assert data["retention_days"] == 90
+    assert "Insufficient" not in status("--data")
+
+
+def test_queue(empty):
+    spool = build.get_spool()
+    spool.append([encode_event(event()) for _ in range(3)])
+    build.get_dead_letters().write("wrong_type", "price", b"{}")
+    queue = as_json("--queue")["queue"]
+    assert (queue["spool"]["records"], queue["spool"]["bytes"] > 0) == (3, True)
+    assert queue["dead_letters"]["by_reason"] == {"wrong_type": 1}
+    assert "wrong_type" in status("--queue")
+
+
+def test_events_that_wait_too_long_are_a_problem_with_its_remedy(empty):
+    build.get_spool().append([encode_event(event())])
+    empty.advance(hours=3)
+    with pytest.raises(CommandError, match=r"the oldest for 3\.0 hours.*ml_collect --process") as raised:
+        status("--queue")
+    assert raised.value.returncode == 1
+
+
+def test_redis_that_is_away(empty, settings):
+    pytest.importorskip("redis")
+    settings.REDIS_URL = "redis://:secret@127.0.0.1:1/0"
+    with pytest.raises(CommandError, match=r"Could not connect to Redis at 127\.0\.0\.1:1.*redis-cli ping") as raised:
+        status("--queue")
+    assert "secret" not in str(raised.value)
+
+
+def test_redis_that_is_there(empty, settings, redis_url):
+    settings.REDIS_URL = redis_url
+    assert as_json("--queue")["queue"]["redis"].startswith("connected to ")
+
+
+@pytest.fixture
+def trained(empty, tmp_path):
+    """A champion `popular`, three days old."""
+    from ml_models.auto_training import train
+
+    store = build.get_event_store()
+    rows = [
+        event(user=str(n % 9), product=str(n % 5), event_time=NOW - timedelta(days=n % 40, seconds=n))
+        for n in range(300)
+    ]
+    store.commit(store.snapshot(), {}, to_frame(rows))
+    train("popular")
+    empty.advance(days=3)
+
+
+def test_a_champion(trained):
+    model = as_json("--health")["health"]["models"]["popular"]
+    assert (model["champion"], model["age_days"], model["artifact"]) == (1, 3.0, "ok")
+    assert model["interactions"] == 300
+    assert model["metrics"]
+    text = status("--health")
+    assert "v1" in text
+    assert "3.0 days" in text
+
+
+def test_a_damaged_artifact_is_a_problem(trained):
+    for path in build.get_model_store().path("popular", 1).glob("*.npy"):
+        path.unlink()
+    with pytest.raises(CommandError, match=r"Not healthy.\npopular v1 cannot be served: .*ml_train --model popular"):
+        status("--health")
+
+
+def test_switched_off(empty, settings):
+    settings.ML_ENABLED = False
+    assert "ML_ENABLED is False" in status()
+    assert as_json() == as_json() | {"enabled": False, "healthy": True}
+
+
+def test_tables_that_are_not_there_are_a_problem_with_its_remedy(empty, monkeypatch):
+    from django.db import OperationalError
+
+    from ml_models.adapters.versions import DatabaseVersions
+
+    def missing(self):
+        raise OperationalError("no such table: ml_servingmodel")
+
+    assert "ml_servingmodel" in connection.introspection.table_names()
+    monkeypatch.setattr(DatabaseVersions, "champions", missing)
+    with pytest.raises(CommandError, match=r"no such table: ml_servingmodel\. Run python manage\.py migrate"):
+        status("--health")
