@@ -15,7 +15,9 @@ from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Info
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connections, transaction
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from ml_models.adapters.catalogue.expressions import is_empty
@@ -131,7 +133,26 @@ def _product_messages(compiled: Compiled) -> list[CheckMessage]:
                 id="ml.I102",
             )
         )
+    newest = product.created_lookup or product.updated_lookup
+    if newest and "__" not in newest and not _indexed(product.rows.model, newest):
+        messages.append(
+            Info(
+                f"ML_CATALOG product: {product.rows.model._meta.label}.{newest} has no index, so a list of new products "
+                "sorts them all.",
+                hint="Add db_index=True, or an index in Meta, where there are more than about 10,000 products.",
+                id="ml.I107",
+            )
+        )
     return messages
+
+
+def _indexed(model: type[Model], name: str) -> bool:
+    try:
+        column = model._meta.get_field(name)
+    except FieldDoesNotExist:  # an annotation of the shop's own queryset
+        return True
+    leading = [index.fields[0].removeprefix("-") for index in model._meta.indexes if index.fields]
+    return bool(getattr(column, "db_index", False) or getattr(column, "unique", False) or name in leading)
 
 
 def _order_messages(compiled: Compiled) -> list[CheckMessage]:

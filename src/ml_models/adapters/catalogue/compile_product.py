@@ -63,6 +63,7 @@ class ProductSection(Sections):
             stock_filter, stock_in_python = self.stock(rows.model, fields["in_stock"], resolved["in_stock"])
         return Products(
             rows=self.fetched(rows, [*resolved.values(), *more.values()]),
+            stock_rows=self.fetched(rows, [found for name, found in resolved.items() if name == "in_stock"]),
             fields=fields,
             resolved=resolved,
             attributes=attributes,

@@ -141,6 +141,8 @@ class Products:
     """The section `product`."""
 
     rows: Rows
+    stock_rows: Rows
+    """The same, with no more relations than `in_stock` and the mapping itself ask for."""
     fields: Mapping[str, Expression]
     resolved: Mapping[str, Resolved]
     attributes: Mapping[str, Expression]

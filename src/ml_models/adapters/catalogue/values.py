@@ -113,14 +113,14 @@ class IdCodec:
         while field.remote_field is not None and getattr(field, "target_field", None) is not None:
             field = field.target_field  # type: ignore[attr-defined]
         self._field = field
-        self._integer = isinstance(field, IntegerField)
+        self.integer = isinstance(field, IntegerField)
         self._range: tuple[int | None, int | None] = (None, None)
-        if self._integer:
+        if self.integer:
             self._range = connections[using].ops.integer_field_range(field.get_internal_type())
 
     def parse(self, text: str) -> Any:
         """The column's value of an id, None where the text cannot be one."""
-        if self._integer:
+        if self.integer:
             # The short way for the usual key: int() would also take ' 7', '1_0' and digits of other scripts.
             if not (text.isascii() and text.removeprefix("-").isdigit()):
                 return None
