@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
+from ml_models.adapters.compiled import compiled_rows
 from ml_models.core.query import Interaction
 
 __all__ = ["KEEP", "REPEAT", "DatabaseOnlineStore", "MemoryOnlineStore"]
@@ -78,9 +79,17 @@ class DatabaseOnlineStore:
         limit = min(limit, KEEP)
         if limit < 1:
             return []
-        rows = OnlineInteraction.objects.filter(visitor=visitor).order_by("-at", "-id")
         # Twice the limit leaves room for repeats that are dropped here.
-        found = rows.values_list("item_id", "event_type", "at")[: 2 * limit]
+        found = compiled_rows(
+            ("recent", limit),
+            OnlineInteraction.objects.db,
+            [visitor],
+            lambda: (
+                OnlineInteraction.objects.filter(visitor=visitor)
+                .order_by("-at", "-id")
+                .values_list("item_id", "event_type", "at")[: 2 * limit]
+            ),
+        )
         return _distinct([Interaction(*row) for row in found], limit)
 
     def merge(self, source: str, target: str) -> None:

@@ -64,11 +64,12 @@ def make_list(query: Query) -> Answer:
     return _answer(query, found, used, fallback and bool(found))
 
 
-def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: list[_Used]) -> Iterator[list[_Candidate]]:
+def _draw(
+    query: Query, names: Sequence[str], exclude: frozenset[str], used: list[_Used]
+) -> Iterator[_Candidate | None]:
     """Candidates of the named sources one after the other, without the excluded and without repeats.
 
-    Lazy: a source is asked when the ones before it are used up, and asked for more when its first `candidates` were
-    not enough.
+    None stands where drawing on means asking a source, the next one or the same for more than its first `candidates`.
     """
     of_model = max(get_settings().serving.candidates, query.limit + SLACK)
     drawn: set[str] = set()
@@ -78,33 +79,34 @@ def _draw(query: Query, names: Sequence[str], exclude: frozenset[str], used: lis
         used.append(_Used(name, is_model, None))
         more = True
         while more:
+            yield None
             candidates = source(query, k, exclude)
             if candidates.version is not None:
                 used[place] = _Used(name, is_model, candidates.version)
-            fresh = []
             for item, score in zip(candidates.ids, candidates.scores, strict=True):
                 if item not in drawn and item not in exclude:
                     drawn.add(item)
-                    fresh.append(_Candidate(item, score, place))
-            yield fresh
+                    yield _Candidate(item, score, place)
             more = candidates.more
             k *= DEEPER
 
 
-def _arrange(batches: Iterator[list[_Candidate]], limit: int) -> list[_Candidate]:
+def _arrange(candidates: Iterator[_Candidate | None], limit: int) -> list[_Candidate]:
     """The first `limit` candidates that the shop shows right now."""
     visible: Callable[[Sequence[str]], set[str]] = get_catalogue().visible
     chosen: list[_Candidate] = []
-    waiting: list[_Candidate] = []
     size = limit + SLACK
     while len(chosen) < limit:
-        for batch in batches:
-            waiting += batch
-            if len(waiting) >= limit - len(chosen):
+        asked: list[_Candidate] = []
+        for candidate in candidates:
+            if candidate is not None:
+                asked.append(candidate)
+                if len(asked) == size:
+                    break
+            elif len(asked) >= limit - len(chosen):
                 break
-        if not waiting:
+        if not asked:
             break
-        asked, waiting = waiting[:size], waiting[size:]
         shown = visible([candidate.item for candidate in asked])
         chosen += [candidate for candidate in asked if candidate.item in shown]
         size = min(size * 2, MOST_CHECKED)
