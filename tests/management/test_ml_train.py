@@ -66,7 +66,7 @@ def test_one_failing_model_does_not_stop_the_others(monkeypatch):
         lambda self, name, *rest: None if name == "item_knn" else judge(self, name, *rest),
     )
     monkeypatch.setattr(models.get("item_knn"), "_fit", fail)
-    with pytest.raises(CommandError, match="^item_knn: no room for item_knn$"):
+    with pytest.raises(CommandError, match=r"^item_knn: no room for item_knn$"):
         run("ml_train")
     assert auto_training.get_registry().versions.champions() == {"popular": 1, "ease": 1}
 

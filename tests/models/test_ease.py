@@ -6,6 +6,8 @@ from ml_models.core.errors import MLError
 from ml_models.core.run import Run
 from ml_models.testing.planted import planted_tastes
 
+PLAIN = {"regularization": 50.0, "fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0}
+
 
 def fit(config, memory=None):
     return models.get("ease")(config).fit(planted_tastes().train, Run(memory=memory))
@@ -17,8 +19,7 @@ def test_weights_are_the_closed_form():
     inverse = np.linalg.inv(x.T @ x + 50.0 * np.eye(data.n_items))
     expected = -inverse / np.diagonal(inverse)
     np.fill_diagonal(expected, 0.0)
-    plain = {"regularization": 50.0, "fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0}
-    model = fit(plain)
+    model = fit(PLAIN)
     assert tuple(model.scorer.item_ids) == data.item_ids.names
     np.testing.assert_allclose(model.scorer.arrays["weights"], expected, atol=1e-5)
 
@@ -27,12 +28,16 @@ def test_each_item_is_the_ridge_regression_on_the_others():
     """The property behind the formula: column j solves min |x_j - X_-j b|^2 + lambda |b|^2."""
     data = planted_tastes().train.frequent(3)
     x = data.inputs(combine="max").toarray().astype(np.float64)
-    plain = {"regularization": 50.0, "fit_half_life_days": 0.0, "repeat": 0.0}
-    weights = fit(plain).scorer.arrays["weights"]
+    weights = fit(PLAIN).scorer.arrays["weights"]
     for item in (0, data.n_items - 1):
         others = np.delete(x, item, axis=1)
         solved = np.linalg.solve(others.T @ others + 50.0 * np.eye(others.shape[1]), others.T @ x[:, item])
         np.testing.assert_allclose(np.delete(weights[:, item], item), solved, atol=1e-5)
+
+
+def test_repeat_is_in_units_of_the_largest_weight():
+    plain, repeating = (fit({**PLAIN, "repeat": repeat}).scorer.arrays["weights"] for repeat in (0.0, 0.5))
+    np.testing.assert_allclose(np.diagonal(repeating), 0.5 * plain.max(axis=1), rtol=1e-6)
 
 
 def test_truncation_keeps_the_most_frequent_items_exactly():

@@ -32,13 +32,14 @@ class EaseConfig:
     """Items solved exactly; beyond, the most frequent ones take part; count, >= 2. Memory grows with its square."""
     neighbours: int = 0
     """Largest weights kept per item (by size, a smaller artifact); count, >= 0, 0 = all, the exact model."""
-    repeat: float = 0.0
-    """Weight of an item for itself; >= 0, 0 = a history never speaks for repeats."""
+    repeat: float = 0.5
+    """Weight of an item for itself, in units of the row's largest weight; >= 0, 0 = a history never speaks for
+    repeats, 1 = as much as for the item it speaks for most."""
     combine: Literal["sum", "max"] = "max"
     """Several events of a visitor with one item: their sum, or the strongest."""
-    fit_half_life_days: float = 0.0
+    fit_half_life_days: float = 180.0
     """Age at which an interaction counts half in training; days, >= 0, 0 = no decay."""
-    half_life_days: float = 0.0
+    half_life_days: float = 90.0
     """Time before the visitor's newest event at which a history's item counts half; days, >= 0, 0 = no decay."""
     step_decay: float = 1.0
     """Factor per item that came later in the history; 0 to 1, 1 = no decay."""
@@ -114,7 +115,7 @@ class Ease(Recommender):
 
 
 def _weights(inverse: NDArray[np.float64], step: int, repeat: float) -> NDArray[np.float32]:
-    """-P_ij / P_jj with `repeat` on the diagonal (n, n); of `inverse` only the lower triangle is filled."""
+    """-P_ij / P_jj (n, n), `repeat` times the row's largest on the diagonal; `inverse` is filled below it only."""
     n = len(inverse)
     scale = -1.0 / np.diagonal(inverse)  # (n,)
     weights = np.empty((n, n), dtype=np.float32)
@@ -124,7 +125,9 @@ def _weights(inverse: NDArray[np.float64], step: int, repeat: float) -> NDArray[
         weights[begin:end, :begin] = inverse[begin:end, :begin] * scale[:begin]
         weights[begin:end, begin:end] = (square + np.tril(square, -1).T) * scale[begin:end]
         weights[begin:end, end:] = inverse[end:, begin:end].T * scale[end:]
-    weights[np.diag_indices(n)] = repeat
+    weights[np.diag_indices(n)] = 0.0
+    if repeat > 0:
+        weights[np.diag_indices(n)] = repeat * weights.max(axis=1)
     return weights
 
 
