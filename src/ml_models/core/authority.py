@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["drop_shadowed"]
 
 _TWICE = ("page_view", "product_view")
+_COPIES = ("middleware", "server")
 
 
 def drop_shadowed(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows of `events` without the copies that a `js` row of the same view stands for.
+    """Rows of `events` without the copies that a `js` row of the same view stands for, in their order.
 
-    Needs the columns `event_type`, `source` and `page_view_id`; keeps all columns. The order of rows is not kept.
+    Needs the columns `event_type`, `source` and `page_view_id`.
     """
     import polars as pl
 
-    copy = pl.col("source").is_in(["middleware", "server"]) & pl.col("event_type").is_in(_TWICE)
-    copies = events.filter(copy & pl.col("page_view_id").is_not_null())
-    rest = events.filter(~(copy & pl.col("page_view_id").is_not_null()).fill_null(False))
-    seen = events.filter((pl.col("source") == "js") & pl.col("page_view_id").is_not_null())
-    seen = seen.select("page_view_id", "event_type").unique()
-    return pl.concat([rest, copies.join(seen, on=["page_view_id", "event_type"], how="anti")])
+    twice = pl.col("event_type").is_in(_TWICE)
+    seen = events.filter(twice & (pl.col("source") == "js") & pl.col("page_view_id").is_not_null())
+    seen = seen.select("page_view_id", "event_type").unique().with_columns(_seen=pl.lit(True))
+    copy = twice & pl.col("source").is_in(_COPIES) & pl.col("_seen").fill_null(False)
+    joined = events.join(seen, on=["page_view_id", "event_type"], how="left", maintain_order="left")
+    return joined.filter(~copy).drop("_seen")

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ml_models.core.authority import drop_shadowed
 from ml_models.core.event import INTERACTION_TYPES
 from ml_models.core.identifiers import IdMap
 from ml_models.core.query import Interaction
@@ -267,7 +268,7 @@ def interaction_frame(
 ) -> pl.LazyFrame:
     """Interactions of the lake: `visitor`, `item`, `time`, `type`, one row a product of an event.
 
-    Left out: bots; a middleware `product_view` whose `page_view_id` also came by JS; purchases that were cancelled or
+    Left out: bots; copies of a `product_view` that also came by JS (`core.authority`); purchases that were cancelled or
     refunded (`data.meaning`). A purchase counts once per product in it. The visitor is the user where the event names
     one, else the user that `identity_link` names for its anonymous id where that is exactly one (two users of one
     device are never merged), else the anonymous id. With `known_until`, events before that time are stitched only by
@@ -275,27 +276,11 @@ def interaction_frame(
     """
     types = list(type_weights(weights))
     scan = scan.select(COLUMNS)
-    js_views = (
-        scan.filter(
-            (pl.col("event_type") == "product_view") & (pl.col("source") == "js") & pl.col("page_view_id").is_not_null()
-        )
-        .select("page_view_id")
-        .unique()
-        .with_columns(seen=pl.lit(True))
-    )
-    events = (
+    events = drop_shadowed(
         scan.filter(pl.col("event_type").is_in(types) & ~pl.col("is_bot").fill_null(False))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
         .filter(
             (pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(["cancelled", "refunded"])
-        )
-        .join(js_views, on="page_view_id", how="left", maintain_order="left")
-        .filter(
-            ~(
-                (pl.col("event_type") == "product_view")
-                & (pl.col("source") == "middleware")
-                & pl.col("seen").fill_null(False)
-            )
         )
     )
     links = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from ml_models.core.authority import drop_shadowed
 from ml_models.core.data_loader import _stitch as stitch
 from ml_models.core.event import INTERACTION_TYPES
 
@@ -42,30 +43,17 @@ _LOST = ("cancelled", "refunded", "pending")
 def events_of_visitors(scan: pl.LazyFrame) -> pl.LazyFrame:
     """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null)."""
     scan = scan.select(COLUMNS)
-    js_views = (
-        scan.filter(
-            (pl.col("event_type") == "product_view") & (pl.col("source") == "js") & pl.col("page_view_id").is_not_null()
-        )
-        .select("page_view_id")
-        .unique()
-        .with_columns(by_js=pl.lit(True))
-    )
     links = (
         scan.filter(pl.col("event_type") == "identity_link")
         .select("anonymous_id", link_user="user_id", link_time="event_time")
         .drop_nulls()
     )
     bought = pl.col("event_type") == "purchase"
-    second_copy = (
-        (pl.col("event_type") == "product_view") & (pl.col("source") == "middleware") & pl.col("by_js").fill_null(False)
-    )
-    counted = (
+    counted = drop_shadowed(
         scan.filter(~pl.col("is_bot").fill_null(False) & (pl.col("event_type") != "identity_link"))
         .with_columns(meaning=pl.when(bought).then(pl.col("data").str.json_path_match("$.meaning")))
         .filter(~bought | ~pl.col("meaning").fill_null("").is_in(_LOST))
-        .join(js_views, on="page_view_id", how="left")
-        .filter(~second_copy)
-        .drop("by_js", "meaning")
+        .drop("meaning")
     )
     return stitch(counted, links, None)
 
