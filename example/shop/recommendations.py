@@ -16,6 +16,8 @@ class Block:
 
     products: list[Product]
     sources: str
+    learnt: bool
+    """Whether a trained model proposed the first of them."""
 
 
 def block(request: HttpRequest, kind: str, *, limit: int, product: Product | None = None, exclude=()) -> Block:
@@ -32,9 +34,11 @@ def block(request: HttpRequest, kind: str, *, limit: int, product: Product | Non
         exclude=frozenset(shown) | frozenset(map(str, exclude)),
         placement=f"{request.resolver_match.url_name if request.resolver_match else 'error'}:{kind}",
     )
+    if kind == "recently_viewed" and answer.fallback:
+        # The stand-in for an empty list is never what somebody has viewed.
+        return Block([], "", False)
     found = Product.objects.select_related("category").in_bulk([int(item) for item in answer.product_ids])
     products = [found[int(item)] for item in answer.product_ids if int(item) in found]
     shown.update(answer.product_ids)
-    return Block(
-        products, ", ".join(f"{use.source}{f' v{use.version}' if use.version else ''}" for use in answer.sources)
-    )
+    sources = ", ".join(f"{use.source} v{use.version}" if use.version else use.source for use in answer.sources)
+    return Block(products, sources, bool(answer.sources) and answer.sources[0].model is not None)

@@ -20,6 +20,8 @@ def recommendations(context, kind, title, limit=6, product=None, exclude=(), not
     """A titled row of recommended products; nothing where there is nothing to show."""
     request = context["request"]
     made = block(request, kind, limit=limit, product=product, exclude=exclude)
+    if kind == "personalized" and not made.learnt:
+        note = "What others look at this week. Look at two or three things, and this follows you."
     return {"kind": kind, "title": title, "note": note, "block": made, "request": request}
 
 

@@ -16,7 +16,7 @@ PAGE_SIZE = 24
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    sale = Product.objects.shown().on_sale().select_related("category").order_by("?")[:4]
+    sale = Product.objects.shown().on_sale().select_related("category").order_by("?")[:6]
     return render(request, "shop/home.html", {"sale": sale, "total": Product.objects.shown().count()})
 
 
