@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -79,6 +80,28 @@ def test_every_enabled_model_is_trained_on_schedule(shop):  # noqa: F811
 def test_an_evaluation_as_a_task_is_plain_json(shop):  # noqa: F811
     tasks.train_model_task("popular", {}, "manual")
     assert tasks.evaluate_models_task()["models"][0]["name"] == "popular"
+
+
+def test_the_daily_report_is_written_beside_the_lake(shop, tmp_path):  # noqa: F811
+    from datetime import UTC, datetime
+
+    from ml_models.core import clock
+
+    tasks.train_model_task("popular", {}, "manual")
+    with clock.use(clock.ManualClock(datetime(2024, 4, 2, 6, tzinfo=UTC))):
+        first, *_ = tasks.generate_report_task()
+    assert first == str(tmp_path / "data" / "reports" / "2024-04-02.json")
+
+
+@pytest.mark.django_db
+def test_export_and_cleanup_work_on_the_lake(shop, tmp_path):  # noqa: F811
+    exported = tasks.export_training_data_task()["export"]
+    assert exported["rows"] == 721
+    assert json.dumps(exported)
+    assert json.dumps(tasks.cleanup_old_data_task())
+    from ml_models.adapters import build
+
+    assert build.get_event_store().stats()["rows"] == 0  # all views, received in 2024, older than 90 days
 
 
 @pytest.mark.django_db

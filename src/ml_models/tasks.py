@@ -33,7 +33,10 @@ except ImportError:
 
 
 __all__ = [
+    "cleanup_old_data_task",
     "evaluate_models_task",
+    "export_training_data_task",
+    "generate_report_task",
     "get_celery_beat_schedule",
     "process_training_data_task",
     "scheduled_training_task",
@@ -94,6 +97,33 @@ def evaluate_models_task() -> dict[str, Any]:
     return evaluate_models()
 
 
+@shared_task(name="ml.export_training_data")
+def export_training_data_task() -> dict[str, Any]:
+    """Write the days of the lake that changed as Parquet files."""
+    from ml_models.data_collection.export import export_training_data
+
+    return {"export": _plain(export_training_data())}
+
+
+@shared_task(name="ml.generate_report")
+def generate_report_task() -> list[str]:
+    """Write the evaluation of what serves to `<data>/reports/<day>.json` and `.html`; returns the paths."""
+    from ml_models.core import clock
+    from ml_models.reports import evaluate_models, write_report
+    from ml_models.settings import get_settings
+
+    target = get_settings().storage.data / "reports" / f"{clock.now():%Y-%m-%d}.json"
+    return [str(path) for path in write_report(evaluate_models(), target)]
+
+
+@shared_task(name="ml.cleanup_old_data")
+def cleanup_old_data_task() -> dict[str, Any]:
+    """Drop behavioural events older than `ML_DATA_COLLECTION["retention_days"]`."""
+    from ml_models.data_collection.retention import apply_retention
+
+    return {"retention": _plain(apply_retention())}
+
+
 def _said(record: Any) -> dict[str, Any]:
     return {
         "model": record.name,
@@ -107,11 +137,15 @@ def _said(record: Any) -> dict[str, Any]:
 def _plain(result: Any) -> Any:
     import msgspec
 
-    return msgspec.to_builtins(result)
+    return msgspec.to_builtins(result, enc_hook=str)
 
 
 def get_celery_beat_schedule() -> dict[str, dict[str, Any]]:
-    """Entries for `CELERY_BEAT_SCHEDULE`, in the time zone of Celery's `timezone`; reads no settings."""
+    """Entries for `CELERY_BEAT_SCHEDULE`, in the time zone of Celery's `timezone`; reads no settings.
+
+    The whole table of the guide. Until `ml.auto_training_check` and `ml.check_drift` exist, a worker reports these two
+    as unregistered and goes on.
+    """
     try:
         from celery.schedules import crontab
     except ImportError as error:
