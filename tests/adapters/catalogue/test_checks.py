@@ -1,6 +1,8 @@
 """Every problem of a mapping at once, in words, with what was meant."""
 
+import re
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.checks import ERROR
@@ -225,3 +227,13 @@ class TestRows:
 def test_a_list_of_new_products_wants_an_index(db):
     assert "ml.I107" in [m.id for m in mapping_messages(product(fields={"created": "created_at"}))]
     assert "ml.I107" not in [m.id for m in mapping_messages(product(fields={"created": "pk"}))]
+
+
+def test_the_documented_mapping_is_written_in_the_grammar(db):
+    page = (Path(__file__).parents[3] / "docs/catalogue.md").read_text()
+    pasted = {}
+    exec(re.search(r"```python\n(ML_CATALOG = .*?)```", page, re.DOTALL)[1], pasted)
+    # The models of the example are not installed here; nothing else may be wrong with it.
+    assert {code for code, _ in told(pasted["ML_CATALOG"])} == {"ml.E102", "ml.E105"}
+    without = {**pasted["ML_CATALOG"], "product": {**pasted["ML_CATALOG"]["product"], "visible": None}}
+    assert {code for code, _ in told(without)} == {"ml.E102"}

@@ -386,7 +386,8 @@ def test_an_order_without_lines_is_seen_where_orders_are_mapped():
 def test_more_orders_than_a_chunk_at_one_moment(form, monkeypatch):
     from ml_models.adapters.catalogue import orders as module
 
-    monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "KEYS", 3)
     a = cup()
     for number in range(10):
         place(f"n{number}", START, (a, 1, "1.00"), (a, 2, "1.00"))

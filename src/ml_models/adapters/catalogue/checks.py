@@ -137,8 +137,8 @@ def _product_messages(compiled: Compiled) -> list[CheckMessage]:
     if newest and "__" not in newest and not _indexed(product.rows.model, newest):
         messages.append(
             Info(
-                f"ML_CATALOG product: {product.rows.model._meta.label}.{newest} has no index, so a list of new products "
-                "sorts them all.",
+                f"ML_CATALOG product: {product.rows.model._meta.label}.{newest} has no index, so a list of new "
+                "products sorts them all.",
                 hint="Add db_index=True, or an index in Meta, where there are more than about 10,000 products.",
                 id="ml.I107",
             )

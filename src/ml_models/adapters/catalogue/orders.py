@@ -19,7 +19,9 @@ from ml_models.core.ports import HistoryEvent, Order, OrderItem
 __all__ = ["HistoryReader", "OrderReader"]
 
 CHUNK = 500
-"""Orders or rows read at a time."""
+"""Orders or rows loaded at a time."""
+KEYS = 50_000
+"""Keys read at a time: a table without an index on its time is sorted once for so many rows."""
 
 Canonical = Callable[[Sequence[str]], dict[str, str]]
 
@@ -34,6 +36,25 @@ def _whole(value: Any) -> int:
     """A quantity; what cannot be read counts as one."""
     number = to_decimal(value)
     return 1 if number is None else int(number)
+
+
+def key_chunks(rows: QuerySet[Any], when: str, identity: str) -> Iterator[list[Any]]:
+    """Values of `identity` by (time, identity), each once, `CHUNK` at a time.
+
+    Pages are found by the last key and not by an offset, so rows that come in meanwhile shift nothing.
+    """
+    keys = rows.filter(**{f"{when}__isnull": False}).order_by(when, identity).values_list(when, identity).distinct()
+    last: tuple[Any, Any] | None = None
+    while True:
+        part = keys
+        if last is not None:
+            part = keys.filter(Q(**{f"{when}__gt": last[0]}) | Q(**{when: last[0], f"{identity}__gt": last[1]}))
+        found = list(part[:KEYS])
+        if not found:
+            return
+        last = found[-1]
+        for start in range(0, len(found), CHUNK):
+            yield [key for _, key in found[start : start + CHUNK]]
 
 
 class _RowReader(Reader):
@@ -79,18 +100,8 @@ class OrderReader(_RowReader):
 
     def _chunks(self, rows: QuerySet[Any]) -> Iterator[list[tuple[Any, list[Any]]]]:
         """Lists of (row that carries the order's fields, its lines)."""
-        when, identity = self.mapping.when_lookup, self.mapping.id_lookup
-        keys = rows.order_by(when, identity).values_list(when, identity).distinct()
-        last: tuple[Any, Any] | None = None
-        while True:
-            part = keys
-            if last is not None:
-                part = keys.filter(Q(**{f"{when}__gt": last[0]}) | Q(**{when: last[0], f"{identity}__gt": last[1]}))
-            found = list(part.filter(**{f"{when}__isnull": False})[:CHUNK])
-            if not found:
-                return
-            last = found[-1]
-            yield self._fetch([key for _, key in found])
+        for part in key_chunks(rows, self.mapping.when_lookup, self.mapping.id_lookup):
+            yield self._fetch(part)
 
     def _fetch(self, ids: list[Any]) -> list[tuple[Any, list[Any]]]:
         mapping = self.mapping
@@ -184,20 +195,10 @@ class HistoryReader(_RowReader):
     def events(self, since: datetime | None = None) -> Iterator[HistoryEvent]:
         """Oldest first, in chunks by time and primary key."""
         when = self.mapping.when_lookup
-        rows = self.mapping.rows.related(self.mapping.rows.all()).filter(**{f"{when}__isnull": False})
-        if since is not None:
-            rows = rows.filter(**{f"{when}__gte": since})
-        rows = rows.order_by(when, "pk")
-        last: Any = None
-        while True:
-            part = rows
-            if last is not None:
-                part = rows.filter(Q(**{f"{when}__gt": last[0]}) | Q(**{when: last[0], "pk__gt": last[1]}))
-            found = list(part[:CHUNK])
-            if not found:
-                return
-            # Read from the row itself: the time as the database orders it.
-            last = (self.mapping.fields["when"].evaluate(found[-1]), found[-1].pk)
+        rows = self.mapping.rows.all()
+        chosen = rows if since is None else rows.filter(**{f"{when}__gte": since})
+        for part in key_chunks(chosen, when, "pk"):
+            found = self.mapping.rows.related(rows.filter(pk__in=part)).order_by(when, "pk")
             yield from self._read(list({row.pk: row for row in found}.values()))
 
     def _read(self, rows: list[Any]) -> Iterator[HistoryEvent]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
+from django.db import connections, router
 from django.db.models import BooleanField, F, Func, Q, QuerySet
 from django.utils import translation
 
@@ -25,6 +25,7 @@ from ml_models.adapters.catalogue.values import (
     to_texts,
     to_url,
 )
+from ml_models.adapters.compiled import compiled_rows
 from ml_models.core.errors import CatalogueError
 from ml_models.core.ports import Product
 
@@ -34,6 +35,8 @@ logger = logging.getLogger("bunoraa.ml.catalogue")
 
 CHUNK = 500
 """Rows read at a time: a chunk of products with its relations stays below a few megabytes."""
+FEW = 100
+"""Ids for which the SQL is kept, one per number of ids; more are rare and compiled each time."""
 IN_LIMIT = 5_000
 """Ids in one IN list on databases without a limit of their own."""
 _TRANSLATED = ("name", "description", "category", "categories", "tags")
@@ -117,6 +120,12 @@ class ProductReader(Reader):
         self.mapping = mapping
         self.codec = IdCodec(mapping.id_field, mapping.rows.base().db)
         self._base: QuerySet[Any] | None = None
+        rows, rule = mapping.rows, mapping.visible
+        # A callable or a manager of the shop's own may depend on the tenant; Django's plain manager cannot.
+        plain = type(rows.model._default_manager).__module__.startswith("django.db.models")
+        self._plain = plain and rows.queryset is None and not rows.manager
+        self._comparable = self._plain and not mapping.stock_in_python
+        self._comparable &= not callable(rule) or not wants_queryset(rule)
 
     # -- what may be shown ----------------------------------------------------------------------------
 
@@ -133,9 +142,7 @@ class ProductReader(Reader):
         if mapping.stock_filter is not None:
             rows = rows.filter(mapping.stock_filter)
         rows = self._visible(rows).order_by()
-        # A callable or a manager of the shop's own may depend on the tenant; Django's plain manager cannot.
-        plain = type(mapping.rows.model._default_manager).__module__.startswith("django.db.models")
-        if plain and mapping.rows.queryset is None and not callable(mapping.visible) and not mapping.rows.manager:
+        if self._plain and not callable(mapping.visible):
             self._base = rows
         return rows
 
@@ -176,6 +183,9 @@ class ProductReader(Reader):
         keys = self.codec.parse_all(ids)
         if not keys:
             return set()
+        few = self._visible_few(keys) if self._comparable and len(keys) <= FEW else None
+        if few is not None:
+            return few.intersection(ids)
         found: set[str] = set()
         for chosen in self._parts(self.shown(), keys):
             if self.mapping.stock_in_python:
@@ -184,6 +194,31 @@ class ProductReader(Reader):
             else:
                 found.update(map(str, chosen.values_list(self.mapping.id_lookup, flat=True)))
         return found.intersection(ids)
+
+    def _visible_few(self, keys: Sequence[Any]) -> set[str] | None:
+        """The same for few ids, with the SQL of the last time where the shop's condition is still the same.
+
+        A callable `visible` is asked every time; None where its answer cannot be compared with the one before.
+        """
+        mapping = self.mapping
+        rule = mapping.visible() if callable(mapping.visible) else mapping.visible
+        if rule is not None and not isinstance(rule, Q):
+            return None
+        try:
+            hash(rule)
+        except TypeError:  # a value in the condition that has no hash
+            return None
+
+        def rows() -> QuerySet[Any, Any]:
+            found = mapping.rows.all()
+            for condition in (mapping.stock_filter, rule):
+                if condition is not None:
+                    found = found.filter(condition)
+            chosen = found.order_by().filter(**{f"{mapping.id_lookup}__in": keys})
+            return chosen.values_list(mapping.id_lookup)
+
+        using = router.db_for_read(mapping.rows.model)
+        return {str(row[0]) for row in compiled_rows((self, rule, len(keys)), using, keys, rows)}
 
     def newest(self, limit: int, exclude: Iterable[str] = ()) -> list[str]:
         """Visible ids, newest first by `created`, else `updated`, else the primary key."""
