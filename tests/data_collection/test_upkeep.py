@@ -170,6 +170,12 @@ class TestCommand:
         assert "Exported 1 events in 1 days" in text
         assert (tmp_path / "data" / "exports" / "event_date=2025-03-10" / "events.parquet").is_file()
 
+    def test_profiles_and_products_say_what_they_did(self, parts):
+        put(parts[1], [make_event("a", user_id="7"), make_event("b", anonymous_id="guest")])
+        with clock.use(clock.ManualClock(DAY + timedelta(days=1))):
+            assert "2 visitor profiles written" in self.call("--profiles")
+            assert "1 products with activity" in self.call("--products")
+
     def test_replay_says_what_it_did(self, parts):
         parts[2].write("bad", "", b"\xc1", kind="record")
         assert "0 accepted, 1 still refused" in self.call("--replay")

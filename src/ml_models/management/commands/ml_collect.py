@@ -85,13 +85,13 @@ class Command(BaseCommand):
         from ml_models.data_collection.user_profile import collect_profiles
 
         result = self._counted("Collecting profiles", lambda progress: collect_profiles(progress=progress))
-        self.stdout.write(f"User profiles: {result}")
+        self.stdout.write(str(result))
 
     def _products(self) -> None:
         from ml_models.data_collection.product_analytics import collect_products
 
         result = self._counted("Collecting products", lambda progress: collect_products(progress=progress))
-        self.stdout.write(f"Product figures: {result}")
+        self.stdout.write(str(result))
 
     def _export(self) -> None:
         from ml_models.data_collection.export import export_training_data
