@@ -98,7 +98,7 @@ def get_versions() -> VersionTable:
 
 
 def get_dead_letters() -> DeadLetters:
-    """What could not be taken, with the reason; built as `DeadLetters(folder)` with the folder `<data>/dead_letters`."""
+    """What could not be taken, with the reason; built as `DeadLetters(folder)` with `<data>/dead_letters`."""
     path = "ml_models.adapters.dead_letters.DeadLetters"
     return cast(
         "DeadLetters",
