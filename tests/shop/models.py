@@ -53,7 +53,7 @@ class Product(AbstractProduct):
 
     @property
     def category_name(self):
-        return self.category.name
+        return self.category.name  # type: ignore[union-attr]
 
     def cheapest(self):
         return min((variant.price for variant in self.variants.all()), default=None)

@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import QuerySet
 from django.db.models.fields.files import FieldFile
+from django.db.models.manager import BaseManager
 from django.utils.module_loading import import_string
 
 from ml_models.core.errors import CatalogueError
@@ -87,14 +89,17 @@ class Path(Expression):
     """A dotted path."""
 
     segments: tuple[Segment, ...]
+    many: bool = field(init=False)
+    """Whether the value is a list."""
+    plain: bool = field(init=False)
+    """Whether every step is one value, as in most paths."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "many", any(segment.many == "[]" for segment in self.segments))
+        object.__setattr__(self, "plain", not any(segment.many for segment in self.segments))
 
     def __str__(self) -> str:
         return ".".join(map(str, self.segments))
-
-    @property
-    def many(self) -> bool:
-        """Whether the value is a list."""
-        return any(segment.many == "[]" for segment in self.segments)
 
     def paths(self) -> Iterator[Path]:
         """Itself."""
@@ -102,6 +107,14 @@ class Path(Expression):
 
     def evaluate(self, row: Any) -> Any:
         """One value, or a flat list of those that are there when any segment takes many."""
+        if self.plain:
+            value = row
+            for segment in self.segments:
+                value = self._step(value, segment.name, row)
+                if value is None:
+                    return None
+                self._one(value, segment, row)
+            return value
         values = [row]
         for segment in self.segments:
             following: list[Any] = []
@@ -110,17 +123,20 @@ class Path(Expression):
                 if segment.many:
                     following.extend(self._items(found, segment, row))
                 elif found is not None:
-                    if hasattr(found, "all") and hasattr(found, "filter"):
-                        raise self._error(row, f"{segment.name!r} holds many rows: write {segment.name}[] or [0]")
+                    self._one(found, segment, row)
                     following.append(found)
             values = following
         if self.many:
             return [value for value in values if not is_empty(value)]
         return values[0] if values else None
 
+    def _one(self, value: Any, segment: Segment, row: Any) -> None:
+        if isinstance(value, BaseManager | QuerySet):
+            raise self._error(row, f"{segment.name!r} holds many rows: write {segment.name}[] or [0]")
+
     def _step(self, value: Any, name: str, row: Any) -> Any:
         try:
-            found = value.get(name) if isinstance(value, Mapping) else getattr(value, name)
+            found = value.get(name) if isinstance(value, dict) else getattr(value, name)
             # Related managers are callable too; what has `all` is read below, never called.
             if callable(found) and not hasattr(found, "all") and not isinstance(found, type):
                 if getattr(found, "alters_data", False):
