@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -158,6 +159,15 @@ class TestDurability:
         synced.clear()
         store.snapshot()
         assert synced == []
+
+    def test_a_lake_that_was_made_anew_is_vouched_for_anew(self, tmp_path):
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a")], {"s": 1})
+        store.snapshot()
+        shutil.rmtree(tmp_path / "lake")
+        put(store, [make_event("a")])
+        store.snapshot()
+        assert (tmp_path / "lake" / "_synced").read_text() == "1"
 
     @pytest.mark.parametrize("left", [0, 40])
     def test_a_log_entry_torn_by_a_power_cut_is_set_aside(self, tmp_path, left):

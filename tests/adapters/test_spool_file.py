@@ -180,6 +180,19 @@ class TestOwnership:
             os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
 
+    def test_an_append_after_closing_takes_a_slot_anew(self, tmp_path):
+        spool = FileSpool(tmp_path)
+        spool.append([b"a"])
+        held = spool._owned()
+        spool.close()
+        rival = FileSpool(tmp_path)
+        rival.append([b"b"])
+        with pytest.raises(spool_slot.SlotLost):
+            held.append([b"into the rival's slot"])
+        spool.append([b"c"])
+        assert len(spool.sources()) == 2
+        assert sorted(drain(spool)) == [b"a", b"b", b"c"]
+
     def test_a_removed_folder_is_noticed_and_becomes_another_source(self, tmp_path):
         spool = FileSpool(tmp_path / "spool")
         spool.append([b"lost with the folder"])

@@ -20,6 +20,7 @@ entry it has not seen on disk yet and the files these added, before anyone can t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -291,7 +292,7 @@ class DeltaEventStore:
             return {}
         paths = _actions(table).select(PARTITION, "path").sort(PARTITION, "path")
         folded = paths.group_by(PARTITION, maintain_order=True).agg(pl.col("path").str.join("\n"))
-        return {day: f"{len(text)}-{pl.Series([text]).hash(seed=0)[0]:016x}" for day, text in folded.rows()}
+        return {day: hashlib.sha256(text.encode()).hexdigest()[:32] for day, text in folded.rows()}
 
     def stats(self) -> dict[str, Any]:
         """`rows`, `bytes`, `files`, `version`, `first`, `last` event time and `by_type`."""

@@ -33,7 +33,6 @@ class LakeSync:
         self._folder = folder
         self._log = folder / "_delta_log"
         self._mark = folder / "_synced"
-        self._known: int | None = None
 
     def _read_mark(self) -> int:
         try:
@@ -43,7 +42,7 @@ class LakeSync:
 
     def upto(self, version: int) -> None:
         """Bring every log entry up to `version`, and the files these added, to disk."""
-        known = self._read_mark() if self._known is None else self._known
+        known = self._read_mark()  # read anew: another process may have moved it, or the lake may be a new one
         if version <= known:
             return
         folders = {self._folder, self._log}
@@ -66,7 +65,6 @@ class LakeSync:
         partial = self._mark.with_name(f"_synced.{os.getpid()}.{threading.get_ident()}")
         partial.write_text(str(version))
         partial.replace(self._mark)
-        self._known = version
 
     def set_aside_torn_entry(self) -> bool:
         """Move the newest log entry away when a power cut left it torn; True when it did.

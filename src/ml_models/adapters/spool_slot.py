@@ -164,6 +164,8 @@ class SlotWriter:
                 raise SlotLost(f"The slot {self.slot} was removed while it was in use. Leave the spool's folder alone.")
 
     def _open(self) -> _Segment:
+        if self._lock < 0:  # closed by another thread while this one was on its way here
+            raise SlotLost(f"The slot {self.slot} was given back.")
         segment = self._segment
         if segment is not None and segment.written >= self._limit:
             self._retire(segment)
