@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -66,9 +67,9 @@ def health_status() -> Part:
     models: dict[str, Any] = {}
     for name in dict.fromkeys([*enabled, *sorted(champions)]):
         version = champions.get(name)
-        record = part.ask(lambda name=name, version=version: get_versions().get(name, version)) if version else None
+        record = part.ask(partial(get_versions().get, name, version)) if version else None
         if record is None:
-            waiting = part.ask(lambda name=name: get_versions().list(name, limit=1)) or []
+            waiting = part.ask(partial(get_versions().list, name, limit=1)) or []
             latest = waiting[0] if waiting else None
             models[name] = {"enabled": name in enabled, "champion": None, "latest": _latest(latest)}
             if latest is not None and latest.status == "failed":

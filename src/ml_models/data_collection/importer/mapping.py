@@ -296,8 +296,8 @@ class ColumnMap:
             return self._aware(cell.cast(pl.Datetime("us", getattr(cell.dtype, "time_zone", None))))
         if style == "position":
             hours = cell.cast(pl.Int64, strict=False)
-            start = datetime(2000, 1, 1, tzinfo=UTC)
-            return pl.select(pl.lit(start) + pl.duration(hours=hours)).to_series().cast(FIELDS["event_time"])
+            micros = hours * 3_600_000_000 + int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+            return micros.cast(FIELDS["event_time"])
         if style in _EPOCHS:
             return self._epoch(cell, style)
         if cell.dtype.is_numeric():

@@ -16,6 +16,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,8 +124,8 @@ def read_batches(
     with path.open("rb") as disk:
         packed = disk.read(2) == _GZIP_MAGIC
         disk.seek(0)
-        stream: IO[bytes] = gzip.GzipFile(fileobj=disk) if packed else disk  # type: ignore[assignment]
-        buffered = io.BufferedReader(stream, _BLOCK)  # type: ignore[arg-type]
+        stream: Any = gzip.GzipFile(fileobj=disk) if packed else disk
+        buffered: io.BufferedReader[Any] = io.BufferedReader(stream, _BLOCK)
         done = 0
         try:
             if format in ("csv", "tsv"):
@@ -144,7 +145,7 @@ def read_batches(
 
 def _by_line(
     path: Path,
-    stream: io.BufferedReader,
+    stream: io.BufferedReader[Any],
     columns: Sequence[str],
     format: str,
     encoding: str,
@@ -169,6 +170,18 @@ def _ignore(count: int) -> None:
     return None
 
 
+def _row(frame: pl.DataFrame, index: int) -> dict[str, Any]:
+    return frame.row(index, named=True)
+
+
+def _named(names: Sequence[str], rows: Sequence[Sequence[str]], index: int) -> dict[str, str]:
+    return dict(zip(names, rows[index], strict=True))
+
+
+def _decoded(lines: Sequence[str], index: int) -> Any:
+    return msgspec.json.decode(lines[index])
+
+
 def _wanted(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
     missing = [name for name in columns if name not in present]
     if missing:
@@ -180,7 +193,7 @@ def _wanted(path: Path, columns: Sequence[str], present: Sequence[str]) -> None:
 
 def _csv(
     path: Path,
-    stream: io.BufferedReader,
+    stream: io.BufferedReader[Any],
     columns: Sequence[str],
     delimiter: str,
     encoding: str,
@@ -227,12 +240,12 @@ def _csv(
             yield Batch(
                 part.select(columns),
                 range(line + 1 + start, line + 1 + start + part.height),
-                lambda i, part=part: part.row(i, named=True),
+                partial(_row, part),
             )
         line += frame.height
 
 
-def _blocks(path: Path, stream: io.BufferedReader) -> Iterator[bytes]:
+def _blocks(path: Path, stream: io.BufferedReader[Any]) -> Iterator[bytes]:
     """Blocks of whole lines."""
     while block := stream.read(_BLOCK):
         if not block.endswith(b"\n"):
@@ -312,7 +325,7 @@ def _delimited(
                 gc.enable()
         if taken or bad:
             frame = pl.DataFrame([pl.Series(columns[i], cells[j], dtype=pl.String) for i, j in enumerate(at)])
-            yield Batch(frame, lines, lambda i, taken=taken: dict(zip(names, taken[i], strict=True)), bad)
+            yield Batch(frame, lines, partial(_named, names, taken), bad)
         if ended:
             return
 
@@ -374,7 +387,7 @@ def _jsonl(path: Path, text: IO[str], columns: Sequence[str], batch_rows: int) -
             frame = pl.DataFrame(
                 [pl.Series(name, cell, dtype=pl.String) for name, cell in zip(columns, cells, strict=True)]
             )
-            yield Batch(frame, lines, lambda i, texts=texts: decode(texts[i]), bad)
+            yield Batch(frame, lines, partial(_decoded, texts), bad)
     if number and missing:
         raise ImportFileError(f"{path.name}: no line has the key {', '.join(map(repr, missing))}. Correct --map.")
 
@@ -389,7 +402,7 @@ def _sequence(text: IO[str], columns: Sequence[str], batch_rows: int) -> Iterato
         frame = pl.DataFrame(
             rows, schema={"user": pl.String, "item": pl.String, "position": pl.String}, orient="row"
         ).select(columns)
-        return Batch(frame, list(lines), lambda i, rows=list(rows): rows[i], list(bad))
+        return Batch(frame, list(lines), list(rows).__getitem__, list(bad))
 
     for number, line in enumerate(text, 1):
         user, *items = line.split() or [""]
@@ -416,9 +429,7 @@ def _parquet(path: Path, columns: Sequence[str], advance: Callable[[int], None],
         size, done = path.stat().st_size, 0
         for start in range(0, total, batch_rows):
             frame = lazy.select(columns).slice(start, batch_rows).collect()
-            yield Batch(
-                frame, range(start + 1, start + 1 + frame.height), lambda i, frame=frame: frame.row(i, named=True)
-            )
+            yield Batch(frame, range(start + 1, start + 1 + frame.height), partial(_row, frame))
             upto = size * min(total, start + batch_rows) // total
             advance(upto - done)
             done = upto

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import polars as pl
 
@@ -236,9 +236,9 @@ def _read(
             result.rows += batch.frame.height + len(batch.bad)
             result.events += mapped.events.height
             if mapped.events.height:
-                first, last = mapped.events["event_time"].min(), mapped.events["event_time"].max()
-                result.first = min(filter(None, (result.first, first)))  # type: ignore[type-var]
-                result.last = max(filter(None, (result.last, last)))  # type: ignore[type-var]
+                times = mapped.events["event_time"]
+                result.first = min(filter(None, (result.first, cast("datetime", times.min()))))
+                result.last = max(filter(None, (result.last, cast("datetime", times.max()))))
                 if len(result.sample) < 5:
                     result.sample += mapped.events.head(5 - len(result.sample)).to_dicts()
                 if not result.dry_run:

@@ -48,7 +48,7 @@ class Spill:
         self._buffer, self._buffered = [], 0
         pile = (pl.col("event_time").dt.epoch("d") % PILES).alias("pile")
         for (key,), part in rows.with_columns(pile).partition_by("pile", as_dict=True, include_key=False).items():
-            number = int(key)  # type: ignore[call-overload]
+            number = int(key)
             path = self.folder / f"{number:03d}-{len(self._parts[number]):05d}.parquet"
             part.write_parquet(path, compression="lz4", statistics=False)
             self._parts[number].append(path)
@@ -114,7 +114,7 @@ class Spill:
             rows = pl.read_parquet(path)
             rows = rows.with_columns((rows.hash_rows() % pieces).alias("piece"))
             for (key,), part in rows.partition_by("piece", as_dict=True, include_key=False).items():
-                at = self.folder / f"{path.stem}-{int(key):05d}.split.parquet"  # type: ignore[call-overload]
+                at = self.folder / f"{path.stem}-{int(key):05d}.split.parquet"
                 part.write_parquet(at, compression="lz4", statistics=False)
-                parts[int(key)].append(at)  # type: ignore[call-overload]
+                parts[int(key)].append(at)
         return parts

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -156,7 +156,7 @@ class Command(BaseCommand):
             table.add_row("to", f"{result.last:%Y-%m-%d %H:%M}")
         rate = f" ({result.rows / result.seconds:,.0f} rows/s)" if result.seconds > 0 else ""
         table.add_row("time", f"{result.seconds:,.1f} s{rate}")
-        Console(file=self.stdout._out, width=None).print(table)  # type: ignore[attr-defined]
+        Console(file=cast("IO[str]", self.stdout)).print(table)
         if result.resumed:
             write("An earlier run had been interrupted; this one went on where it was.")
         if result.bad and not result.dry_run:

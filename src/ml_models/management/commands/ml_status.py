@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         if not enabled:
             self.stdout.write("ML_ENABLED is False: the app does nothing. Set it to True in settings.py.")
             return
-        console = Console(file=self.stdout._out)  # type: ignore[attr-defined]
+        console = Console(file=cast("IO[str]", self.stdout))
         tables = {"health": _health, "data": _data, "queue": _queue}
         for name, part in parts.items():
             if part.values:
