@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connections
 
 from ml_models.adapters.compiled import MOST, _kept, compiled_rows
 from ml_models.orm import OnlineInteraction
@@ -81,8 +80,10 @@ def test_a_queryset_that_can_hold_nothing_is_empty():
 
 def test_a_parameter_that_stands_twice_is_not_guessed_at(interactions):
     rows = OnlineInteraction.objects.filter(visitor="a", item_id="a").values_list("id")
+    every_a = OnlineInteraction.objects.filter(visitor="a").values_list("id")
     assert compiled_rows("twice", "default", ["a"], lambda: rows) == []
-    assert _kept.queries == {}
+    assert compiled_rows("twice", "default", ["a0"], lambda: every_a) != []
+    assert not _kept.queries["twice", "default"].usable
 
 
 def test_no_more_than_so_many_are_kept(interactions):

@@ -42,7 +42,7 @@ class _Compiled:
     def run(self, slot: Sequence[Any]) -> list[Sequence[Any]]:
         with self.connection.cursor() as cursor:
             cursor.execute(self._sql, [*self._before, *slot, *self._after])
-            rows = cursor.fetchall()
+            rows: list[Sequence[Any]] = cursor.fetchall()
         if self._converters:
             rows = list(self._compiler.apply_converters(rows, self._converters))
         return rows
@@ -60,14 +60,11 @@ def compiled_rows(
     kept: dict[Any, _Compiled] = _kept.__dict__.setdefault("queries", {})
     found = kept.get((key, using))
     if found is None or found.connection is not connections[using]:
-        rows = build()
         try:
-            found = _Compiled(rows, slot)
+            found = _Compiled(build(), slot)
         except EmptyResultSet:
             return []
-        if not found.usable:
-            return list(rows)
         while len(kept) >= MOST:
             del kept[next(iter(kept))]
         kept[key, using] = found
-    return found.run(slot)
+    return found.run(slot) if found.usable else list(build())
