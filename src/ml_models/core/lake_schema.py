@@ -93,9 +93,10 @@ def _items(values: list[Any]) -> pl.Series:
         schema=dict(ITEM.to_schema()),
     ).to_struct("items")
     rows = np.arange(len(values))
-    grouped = pl.DataFrame({"row": np.repeat(rows, lengths), "items": structs}).group_by("row").agg("items")
-    joined = pl.DataFrame({"row": rows}).join(grouped, on="row", how="left", maintain_order="left")
-    return joined.get_column("items")
+    grouped = pl.DataFrame({"row": np.repeat(rows, lengths), "items": structs}).group_by("row", maintain_order=True)
+    filled = lengths > 0
+    place = pl.Series(np.cumsum(filled) - 1).set(pl.Series(~filled), None)  # of the row's list; null without one
+    return grouped.agg("items").get_column("items").gather(place)
 
 
 def _nulls(dtype: pl.DataType, count: int) -> pl.Series:
