@@ -22,7 +22,7 @@ def env_bool(name: str, default: bool) -> bool:
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-STATE_DIR = Path(os.environ.get("BUNORAA_STATE", BASE_DIR / ".state" / "generated"))
+STATE_DIR = Path(os.environ.get("BUNORAA_STATE", BASE_DIR / ".state" / "generated")).resolve()
 """Database, lake, models and logs of one shop; `example/demo.py` keeps one folder per source of data."""
 
 DEBUG = env_bool("DEBUG", False)

@@ -154,7 +154,7 @@ def fill(source: Path, today: date, report: Callable[[float, str], None]) -> dic
     report(0.25, "products")
     put_superuser()
     categories = _products(bought, shift, today)
-    ids = dict(Product.objects.values_list("attributes__article", "pk"))
+    ids = {attributes["article"]: pk for attributes, pk in Product.objects.values_list("attributes", "pk")}
     report(0.4, "orders and cancellations")
     orders = group(bought.filter(pl.col("code").is_in(list(ids))))
     cancellations = ((c, code, q, when.replace(tzinfo=UTC)) for c, code, q, when in taken.iter_rows())
