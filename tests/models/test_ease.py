@@ -1,5 +1,8 @@
+from importlib import import_module
+
 import numpy as np
 import pytest
+from scipy import sparse
 
 from ml_models import models
 from ml_models.core.errors import MLError
@@ -33,6 +36,19 @@ def test_each_item_is_the_ridge_regression_on_the_others():
         others = np.delete(x, item, axis=1)
         solved = np.linalg.solve(others.T @ others + 50.0 * np.eye(others.shape[1]), others.T @ x[:, item])
         np.testing.assert_allclose(np.delete(weights[:, item], item), solved, atol=1e-5)
+
+
+def test_few_visitors_give_the_same_weights_by_the_shorter_way():
+    module = import_module("ml_models.models.ease")
+    rng = np.random.default_rng(0)
+    x = sparse.random_array((40, 300), density=0.05, rng=rng, format="csr")
+    x.data = rng.integers(1, 4, x.nnz).astype(np.float64)
+    x = sparse.csr_matrix(x)
+    assert module._few_visitors(sparse.csr_matrix((40, 300)))
+    assert not module._few_visitors(sparse.csr_matrix((300, 40)))
+    for strength in (0.5, 100.0):
+        one, other = (way(x, strength, Run()) for way in (module._by_items, module._by_visitors))
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_repeat_is_in_units_of_the_largest_weight():

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import lapack
 
 from ml_models.core.data_loader import Dataset
@@ -78,32 +79,20 @@ class Ease(Recommender):
         n = data.n_items
         if n < 2:
             raise InsufficientData(f"ease found {n} items with {config.min_events} or more interactions and needs 2")
-        need = n * n * (8 + 4)  # the matrix in float64, inverted in place, and the float32 weights
+        x = data.inputs(combine=config.combine, half_life_days=config.fit_half_life_days, since_end=True)  # (U, n)
+        x = x.astype(np.float64)
+        by_visitors = _few_visitors(x)
+        need = 4 * n * n + (8 * x.shape[0] * (x.shape[0] + n) if by_visitors else 8 * n * n)
         if run.memory is not None and need > run.memory:
-            fits = int((run.memory / 12) ** 0.5)
+            fits = int(n * (run.memory / need) ** 0.5)
             raise MLError(
                 f"EASE over {n:,} items needs {need / 1e9:.1f} GB and {run.memory / 1e9:.1f} GB are free. Lower "
                 f'ML_MODELS["config"]["ease"]["max_items"] to {fits:,} or train on a machine with more memory.'
             )
-        x = data.inputs(combine=config.combine, half_life_days=config.fit_half_life_days, since_end=True)  # (U, n)
-        gram = np.zeros((n, n), dtype=np.float64, order="F")
-        columns = x.T.tocsr()
-        step = max(1, 20_000_000 // n)
-        for begin in range(0, n, step):
-            gram[:, begin : begin + step] = (columns[begin : begin + step] @ x).toarray().T
-        gram[np.diag_indices(n)] += config.regularization
-        run.report("normal equations", 0.2)
-        gram, info = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
-        if info == 0:
-            run.report("factorized", 0.6)
-            gram, info = lapack.dpotri(gram, lower=1, overwrite_c=1)
-        if info != 0:
-            raise MLError(
-                f"EASE could not invert its {n:,} x {n:,} matrix (LAPACK {info}). Raise "
-                'ML_MODELS["config"]["ease"]["regularization"].'
-            )
-        run.report("inverted", 0.9)
-        weights = _weights(gram, step, config.repeat)
+        solve = _by_visitors if by_visitors else _by_items
+        weights = solve(x, config.regularization, run)
+        if config.repeat > 0:
+            weights[np.diag_indices(n)] = config.repeat * weights.max(axis=1)
         arrays = _largest(weights, config.neighbours) if config.neighbours else {"weights": weights}
         params = {
             "weights": dict(data.type_weights),
@@ -114,20 +103,69 @@ class Ease(Recommender):
         return Learned(data.item_ids.names, arrays, params)
 
 
-def _weights(inverse: NDArray[np.float64], step: int, repeat: float) -> NDArray[np.float32]:
-    """-P_ij / P_jj (n, n), `repeat` times the row's largest on the diagonal; `inverse` is filled below it only."""
-    n = len(inverse)
-    scale = -1.0 / np.diagonal(inverse)  # (n,)
+def _few_visitors(x: sparse.csr_matrix) -> bool:
+    """Whether the system over visitors is cheaper than the one over items (LAPACK is some 30 times denser work)."""
+    users, n = x.shape
+    return users < n and users**3 + 60 * x.nnz * (n + users) < n**3
+
+
+def _inverse(matrix: NDArray[np.float64], regularization: float, run: Run) -> NDArray[np.float64]:
+    """(matrix + lambda I)^-1 of a symmetric matrix, in its own memory; only the lower triangle is filled."""
+    matrix[np.diag_indices(len(matrix))] += regularization
+    run.report("normal equations", 0.2)
+    matrix, info = lapack.dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
+    if info == 0:
+        run.report("factorized", 0.5)
+        matrix, info = lapack.dpotri(matrix, lower=1, overwrite_c=1)
+    if info != 0:
+        raise MLError(
+            f"EASE could not invert its {len(matrix):,} x {len(matrix):,} matrix (LAPACK {info}). Raise "
+            'ML_MODELS["config"]["ease"]["regularization"].'
+        )
+    run.report("inverted", 0.8)
+    return matrix
+
+
+def _dense(left: sparse.csr_matrix, right: sparse.csr_matrix) -> NDArray[np.float64]:
+    """The product (r, c) in column order, filled in blocks of rows."""
+    rows, columns = left.shape[0], right.shape[1]
+    product = np.zeros((rows, columns), dtype=np.float64, order="F")
+    step = max(1, 20_000_000 // columns)
+    for begin in range(0, rows, step):
+        product[begin : begin + step] = (left[begin : begin + step] @ right).toarray()
+    return product
+
+
+def _by_items(x: sparse.csr_matrix, regularization: float, run: Run) -> NDArray[np.float32]:
+    """-P_ij / P_jj with 0 on the diagonal, (n, n)."""
+    p = _inverse(_dense(x.T.tocsr(), x), regularization, run)  # (n, n)
+    n = len(p)
+    scale = -1.0 / np.diagonal(p)  # (n,)
     weights = np.empty((n, n), dtype=np.float32)
+    step = max(1, 20_000_000 // n)
     for begin in range(0, n, step):
         end = min(begin + step, n)
-        square = np.tril(inverse[begin:end, begin:end])
-        weights[begin:end, :begin] = inverse[begin:end, :begin] * scale[:begin]
+        square = np.tril(p[begin:end, begin:end])
+        weights[begin:end, :begin] = p[begin:end, :begin] * scale[:begin]
         weights[begin:end, begin:end] = (square + np.tril(square, -1).T) * scale[begin:end]
-        weights[begin:end, end:] = inverse[end:, begin:end].T * scale[end:]
+        weights[begin:end, end:] = p[end:, begin:end].T * scale[end:]
     weights[np.diag_indices(n)] = 0.0
-    if repeat > 0:
-        weights[np.diag_indices(n)] = repeat * weights.max(axis=1)
+    return weights
+
+
+def _by_visitors(x: sparse.csr_matrix, regularization: float, run: Run) -> NDArray[np.float32]:
+    """The same weights where visitors are few: lambda P = I - X' (X X' + lambda I)^-1 X (Woodbury), (n, n)."""
+    inverse = _inverse(_dense(x, x.T.tocsr()), regularization, run)  # (U, U), lower
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    columns = x.T.tocsr()  # (n, U)
+    half = columns @ inverse  # (n, U)
+    n = x.shape[1]
+    diagonal = 1.0 - np.asarray(columns.multiply(half).sum(axis=1)).ravel()  # (n,)
+    weights = np.empty((n, n), dtype=np.float32)
+    step = max(1, 20_000_000 // n)
+    for begin in range(0, n, step):
+        weights[begin : begin + step] = (columns @ half[begin : begin + step].T).T / diagonal
+    weights[np.diag_indices(n)] = 0.0
     return weights
 
 
