@@ -1,8 +1,8 @@
 """How fast lists are served, beside what the same server does without us.
 
 One granian worker on one core, the client on another, three URLs of one process in alternating rounds so that noise
-hits all: (a) a view that returns a constant, (b) that view after the bare search, the fastest of three exact ones over
-the same vectors, (c) `GET recommendations`: cookie, recent items, search, the shop's word on visibility, JSON.
+hits all: (a) a view that returns a constant, (b) that view after the bare search, the fastest of several exact ones
+over the same vectors, (c) `GET recommendations`: cookie, recent items, search, the shop's word on visibility, JSON.
 """
 
 from __future__ import annotations
