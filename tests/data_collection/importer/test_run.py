@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ml_models.adapters import build
-from ml_models.core.errors import CommitConflict
+from ml_models.core.errors import CommitConflict, MLError
 from ml_models.core.event import EventType
 from ml_models.data_collection.importer import run as module
 from ml_models.data_collection.importer.readers import ImportFileError
@@ -174,6 +174,21 @@ def test_what_a_killed_import_left_on_disk_is_removed(lake, write, purchases, ru
     left.with_suffix(".lock").touch()
     run(purchases, write("a.csv", ROWS[:5]))
     assert not list((tmp_path / "ml" / "import").iterdir())
+
+
+def test_the_same_import_does_not_run_twice_at_once(lake, write, purchases, run, monkeypatch):
+    path = write("a.csv", ROWS[:5])
+    whole, tried = module.commit_rows, []
+
+    def second(store, rows, positions):
+        with pytest.raises(MLError, match="running already"):
+            run(purchases, path)
+        tried.append(1)
+        return whole(store, rows, positions)
+
+    monkeypatch.setattr(module, "commit_rows", second)
+    assert run(purchases, path).written == 5
+    assert tried == [1]
 
 
 def test_variants_become_their_product(lake, write, purchases, run, monkeypatch, settings):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -186,8 +187,12 @@ def _workspace(key: str) -> Iterator[Path]:
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MLError("The same import is running already. Wait for it to end, or stop it first.") from error
+            # Between open and flock another import may have ended and taken this very file away.
+            current = lock.exists() and lock.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except BlockingIOError:
+            current = False
+        if not current:
+            raise MLError("The same import is running already. Wait for it to end, or stop it first.")
         folder = base / key
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
