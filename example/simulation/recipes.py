@@ -94,7 +94,8 @@ def generated(plan: Plan) -> list[Stage]:
         return (
             f"“for you” of {found.shoppers} shoppers: {found.in_favourites:.0%} in their own favourite categories "
             f"(popular: {found.popular_in_favourites:.0%}, by chance {found.catalogue_in_favourites:.0%}), "
-            f"{found.in_style:.0%} in their style (popular: {found.popular_in_style:.0%})"
+            f"{found.own_brand_or_style:.0%} of them in their style or brands "
+            f"(of what they have not seen there: {found.left_own_brand_or_style:.0%})"
         )
 
     return [
