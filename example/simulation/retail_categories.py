@@ -16,7 +16,7 @@ _TABLE = (
     )),
     ("Party", (
         ("Bunting & garlands", "bunting", "BUNTING GARLAND GARLANDS"),
-        ("Napkins & paper plates", "paperchain", "NAPKINS NAPKIN DOILY DOILIES DOYLEY STRAWS"),
+        ("Napkins & paper plates", "paperchain", "NAPKINS NAPKIN DOILIES STRAWS"),
         ("Balloons & candles for cakes", "cakestand", "BALLOON BALLOONS PARTY BIRTHDAY CONFETTI"),
     )),
     ("Candles & lighting", (
