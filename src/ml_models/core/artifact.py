@@ -415,11 +415,12 @@ class TwoTowerArtifact(LoadedArtifact):
         found = flat.nearest(self.arrays["vectors"], user, k + len(banned))
         if found is None:
             return super().top(query, k, exclude)
-        places, scores = found
+        places, scores = found[0].tolist(), found[1]
         if banned:
-            kept = ~np.isin(places, banned)
-            places, scores = places[kept], scores[kept]
-        return [self.item_ids[place] for place in places[:k].tolist()], scores[:k]
+            out = set(banned)
+            kept = [row for row, place in enumerate(places) if place not in out]
+            places, scores = [places[row] for row in kept], scores[kept]
+        return [self.item_ids[place] for place in places[:k]], scores[:k]
 
 
 KINDS: dict[str, type[LoadedArtifact]] = {
