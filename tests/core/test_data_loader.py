@@ -65,6 +65,7 @@ def test_what_does_not_train_is_left_out():
             event(is_bot=True, product="bot"),
             event("purchase", product=None, items=[EventItem(product_id="c")], data={"meaning": "cancelled"}),
             event("purchase", product=None, items=[EventItem(product_id="d")], data={"meaning": "refunded"}),
+            event("purchase", product=None, items=[EventItem(product_id="f")], data={"meaning": "pending"}),
             event("purchase", product=None, items=[EventItem(product_id="e")], data={"meaning": "purchase"}),
             event("purchase", product=None, items=[EventItem(product_id="f")]),
             event(product=None),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ml_models.core.authority import drop_shadowed
-from ml_models.core.event import INTERACTION_TYPES
+from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
 from ml_models.core.identifiers import IdMap
 from ml_models.core.query import Interaction
 
@@ -268,20 +268,19 @@ def interaction_frame(
 ) -> pl.LazyFrame:
     """Interactions of the lake: `visitor`, `item`, `time`, `type`, one row a product of an event.
 
-    Left out: bots; copies of a `product_view` that also came by JS (`core.authority`); purchases that were cancelled or
-    refunded (`data.meaning`). A purchase counts once per product in it. The visitor is the user where the event names
-    one, else the user that `identity_link` names for its anonymous id where that is exactly one (two users of one
-    device are never merged), else the anonymous id. With `known_until`, events before that time are stitched only by
-    links before it, so that a later login changes nothing of the past. `canonical` maps variant ids to products.
+    Left out: bots; copies of a `product_view` that also came by JS (`core.authority`); purchases that were cancelled,
+    refunded or not paid yet (`data.meaning`). A purchase counts once per product in it. The visitor is the user where
+    the event names one, else the user that `identity_link` names for its anonymous id where that is exactly one (two
+    users of one device are never merged), else the anonymous id. With `known_until`, events before that time are
+    stitched only by links before it, so that a later login changes nothing of the past. `canonical` maps variant ids to
+    products.
     """
     types = list(type_weights(weights))
     scan = scan.select(COLUMNS)
     events = drop_shadowed(
         scan.filter(pl.col("event_type").is_in(types) & ~pl.col("is_bot").fill_null(False))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
-        .filter(
-            (pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(["cancelled", "refunded"])
-        )
+        .filter((pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
     )
     links = (
         scan.filter(pl.col("event_type") == "identity_link")

@@ -18,6 +18,7 @@ __all__ = [
     "ALIASES",
     "INTERACTION_TYPES",
     "NAMESPACE",
+    "NOT_BOUGHT",
     "SERVER_ONLY",
     "Event",
     "EventItem",
@@ -110,6 +111,9 @@ INTERACTION_TYPES: dict[str, float] = {
     "purchase": 3.0,
 }
 """Event types that train, with their default implicit weight."""
+
+NOT_BOUGHT = ("cancelled", "refunded", "pending")
+"""Values of `data.meaning` with which a `purchase` counts for nothing: the order was undone, or is not paid yet."""
 
 
 class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

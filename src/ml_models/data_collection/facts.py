@@ -1,8 +1,8 @@
 """The lake's rows as facts about visitors and products: who, what, when, how many, for how much.
 
 One row a product of an event. The same rules as for training (`core.data_loader`): bots are left out, a middleware view
-that also came by JS counts once, cancelled and refunded orders count nothing, an anonymous visitor that logged in as
-exactly one user is that user.
+that also came by JS counts once, cancelled, refunded and unpaid orders count nothing, an anonymous visitor that logged
+in as exactly one user is that user.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import polars as pl
 
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.data_loader import _stitch as stitch
-from ml_models.core.event import INTERACTION_TYPES
+from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
 
 __all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency"]
 
@@ -37,8 +37,6 @@ COLUMNS = (
 )
 """Columns of the lake that are read."""
 
-_LOST = ("cancelled", "refunded", "pending")
-
 
 def events_of_visitors(scan: pl.LazyFrame) -> pl.LazyFrame:
     """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null)."""
@@ -52,7 +50,7 @@ def events_of_visitors(scan: pl.LazyFrame) -> pl.LazyFrame:
     counted = drop_shadowed(
         scan.filter(~pl.col("is_bot").fill_null(False) & (pl.col("event_type") != "identity_link"))
         .with_columns(meaning=pl.when(bought).then(pl.col("data").str.json_path_match("$.meaning")))
-        .filter(~bought | ~pl.col("meaning").fill_null("").is_in(_LOST))
+        .filter(~bought | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
         .drop("meaning")
     )
     return stitch(counted, links, None)
