@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from ml_models.adapters import event_store
 from ml_models.adapters.event_store import DeltaEventStore
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core.errors import StoreError
@@ -112,6 +113,80 @@ class TestDeltaEventStore(EventStoreContract):
         again = pl.concat([*frames, to_frame([make_event("new")])])
         result = store.commit(store.snapshot(), {}, again)
         assert (result.written, result.duplicates) == (1, 600)
+
+    @pytest.mark.parametrize("rival", ["append", "delete", "key_ids", "compact"])
+    def test_keying_starts_over_where_someone_was_faster(self, monkeypatch, rival):
+        store = self.make()
+        for number in range(3):
+            put(store, [make_event(f"o{number}", event_type="purchase", user_id=str(number)), make_event(f"v{number}")])
+        other, calls, real = DeltaEventStore(store.uri), [], event_store.write_deltalake
+
+        def write(table, rows, **options):
+            calls.append(options["mode"])
+            if len(calls) == 1:  # between the snapshot that was read and its commit
+                if rival == "append":
+                    put(other, [make_event("late", event_type="purchase", user_id="9")])
+                elif rival == "delete":
+                    other.delete(older_than=DAY + timedelta(days=1), keep_types=["purchase"])
+                elif rival == "key_ids":
+                    assert self.key(other) == 3
+                else:
+                    other.compact(min_files=2)
+            return real(table, rows, **options)
+
+        monkeypatch.setattr(event_store, "write_deltalake", write)
+        changed = self.key(store)
+        orders = ["late"] * (rival == "append") + ["o0", "o1", "o2"]
+        assert changed == (0 if rival == "key_ids" else len(orders))
+        assert calls.count("overwrite") == 2
+        rows = store.scan(columns=["event_id", "event_type", "user_id"]).sort("event_id").collect()
+        assert rows.filter(event_type="purchase")["event_id"].to_list() == orders
+        assert rows.filter(event_type="purchase")["user_id"].str.starts_with("key:").all()
+        assert rows.filter(event_type="product_view").height == (0 if rival == "delete" else 3)
+
+    def test_each_day_is_one_commit_and_a_killed_run_is_finished(self, monkeypatch):
+        store = self.make()
+        put(store, [make_event(str(n), DAY - timedelta(days=n), event_type="purchase", user_id="7") for n in range(4)])
+        before, real = store.stats()["version"], event_store.write_deltalake
+        calls = []
+
+        def write(table, rows, **options):
+            calls.append(rows.height)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return real(table, rows, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(event_store, "write_deltalake", write)
+            with pytest.raises(KeyboardInterrupt):
+                self.key(store)
+        assert calls == [1, 1, 1]
+        assert (store.stats()["version"], store.stats()["rows"]) == (before + 2, 4)
+        assert self.key(store) == 2
+        assert store.stats()["version"] == before + 4
+        assert self.key(store) == 0
+        assert store.stats()["version"] == before + 4
+
+    def test_plain_ids_leave_the_disk_with_the_old_files(self):
+        store = self.make()
+        put(store, [make_event("o", event_type="purchase", user_id="alice", page_url="/alice")])
+
+        def on_disk():
+            return [path for path in Path(store.uri).rglob("*.parquet") if "alice" in str(pl.read_parquet(path).rows())]
+
+        self.key(store)
+        store.compact()
+        assert len(on_disk()) == 1  # a reader that began before may still hold the file
+        DeltaTable(store.uri).vacuum(retention_hours=0, dry_run=False, full=True, enforce_retention_duration=False)
+        assert on_disk() == []
+        assert not [p for p in Path(store.uri).rglob("*") if p.is_file() and b"alice" in p.read_bytes()]
+        assert ids(store.scan()) == ["o"]
+
+    def test_keyed_rows_are_on_disk_before_the_next(self):
+        store = self.make()
+        put(store, [make_event("o", event_type="purchase", user_id="alice")])
+        self.key(store)
+        assert Path(store.uri, "_synced").read_text() == str(store.stats()["version"])
 
     def test_a_lake_without_revisions_needs_no_search_for_them(self):
         store = self.make()

@@ -39,6 +39,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from ml_models.adapters.lake_sync import LakeSync
 from ml_models.core.errors import CommitConflict, StoreError
+from ml_models.core.keyed_ids import key_rows, stale
 from ml_models.core.lake_schema import KEY, LAKE_SCHEMA, PARTITION, STATISTICS, empty_frame
 from ml_models.core.ports import CommitResult, Snapshot
 
@@ -360,6 +361,64 @@ class DeltaEventStore:
                     table.delete(" AND ".join([f"{PARTITION} IN {_list(partial.get_column(PARTITION))}", *condition]))
                     deleted += int(partial.get_column("doomed").sum())
         raise StoreError("Rows could not be deleted because the lake is being written all the time. Run it again.")
+
+    def key_ids(
+        self, *, key: bytes, older_than: datetime, types: Sequence[str], keep_sources: Sequence[str] = ()
+    ) -> int:
+        """Put keyed ids into rows of these types received before a time; returns how many rows changed.
+
+        One commit a day of events: it takes the day's rows out of their files and puts the keyed ones in, so a reader
+        sees each row once, plain or keyed. Delta refuses it where anyone wrote to that day since its snapshot; the day
+        is then read anew, and all days are looked through until none holds a row that is due. Memory follows the
+        orders of one day. The old files leave the disk with `compact`.
+        """
+        due = (pl.col("received_at") < older_than) & pl.col("event_type").is_in(list(types))
+        condition = [f"received_at < {_timestamp(older_than)}", f"event_type IN {_list(types)}"]
+        if keep_sources:
+            due &= ~pl.col("source").is_in(list(keep_sources))
+            condition.append(f"source NOT IN {_list(keep_sources)}")
+        changed = 0
+        for _ in range(_ATTEMPTS):
+            table = self._table()
+            if table is None or not types:
+                return changed
+            found = self._due(table, due & stale(list(LAKE_SCHEMA)), types)
+            if not found:
+                return changed
+            for day in found:
+                changed += self._key_day(day, due, condition, key)
+        raise StoreError("Ids could not be keyed because the lake is being written all the time. Run it again.")
+
+    def _due(self, table: DeltaTable, due: pl.Expr, types: Sequence[str]) -> list[date]:
+        frame = self._scan_files(self._files(table, f"event_type IN {_list(types)}")).filter(due)
+        return frame.select(pl.col(PARTITION).unique().sort()).collect(engine="streaming").to_series().to_list()
+
+    def _key_day(self, day: date, due: pl.Expr, condition: Sequence[str], key: bytes) -> int:
+        """Key what is due of one day; returns how many rows changed, 0 where someone wrote to the day meanwhile."""
+        table = self._table_or_new()
+        where = f"{PARTITION} = {_literal(day)}"
+        # What is keyed already goes along: the condition, which the rows replaced are found by, knows nothing of it.
+        rows = self._scan_files(self._files(table, where)).filter(due).collect(engine="streaming")
+        changed = rows.filter(stale(list(LAKE_SCHEMA))).height
+        if not changed:
+            return 0
+        try:
+            write_deltalake(
+                table,
+                key_rows(rows, key),
+                mode="overwrite",
+                predicate=" AND ".join([where, *condition]),
+                writer_properties=_WRITER,
+            )
+        except CommitFailedError:
+            return 0
+        except (DeltaError, OSError) as error:
+            raise StoreError(
+                f"The lake at {self.uri} could not be written: {error}. Check space and access."
+            ) from error
+        if self._sync is not None:
+            self._sync.upto(table.version())
+        return changed
 
     def compact(self, *, min_files: int = 8) -> dict[str, Any]:
         """Merge the small files of busy days, write a checkpoint, drop files and log entries nobody needs.

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from ml_models.core.errors import CommitConflict, StoreError
+from ml_models.core.keyed_ids import ID_COLUMNS, key_rows, stale
 from ml_models.core.lake_schema import KEY, LAKE_SCHEMA, PARTITION, empty_frame
 from ml_models.core.ports import CommitResult, Snapshot
 
@@ -80,8 +81,10 @@ class MemoryEventStore:
         return frame if columns is None else frame.select(columns)
 
     def days(self) -> dict[date, str]:
-        """Day -> row count and version of the last change."""
-        counts = self._frame.group_by(PARTITION).agg(pl.len(), pl.struct(KEY).hash(seed=0).sum().alias("hash"))
+        """Day -> row count and a hash over what of its rows may change."""
+        counts = self._frame.group_by(PARTITION).agg(
+            pl.len(), pl.struct(*KEY, *ID_COLUMNS, "data").hash(seed=0).sum().alias("hash")
+        )
         return {day: f"{rows}-{total:x}" for day, rows, total in counts.rows()}
 
     def stats(self) -> dict[str, Any]:
@@ -112,6 +115,17 @@ class MemoryEventStore:
             before = self._frame.height
             self._frame = self._frame.filter(kept)
             return before - self._frame.height
+
+    def key_ids(
+        self, *, key: bytes, older_than: datetime, types: Sequence[str], keep_sources: Sequence[str] = ()
+    ) -> int:
+        """Put keyed ids into rows of these types received before a time; returns how many changed."""
+        due = (pl.col("received_at") < older_than) & pl.col("event_type").is_in(list(types))
+        due &= ~pl.col("source").is_in(list(keep_sources)) & stale(list(LAKE_SCHEMA))
+        with self._lock:
+            rows = self._frame.filter(due)
+            self._frame = pl.concat([self._frame.filter(~due), key_rows(rows, key)])
+            return rows.height
 
     def compact(self) -> dict[str, Any]:
         """Nothing to do."""

@@ -139,6 +139,15 @@ class EventStore(Protocol):
     ) -> int:
         """Drop rows received before a time, except the kept types and sources; returns how many."""
 
+    def key_ids(
+        self, *, key: bytes, older_than: datetime, types: Sequence[str], keep_sources: Sequence[str] = ()
+    ) -> int:
+        """Put keyed ids into the rows of these types received before a time (`core.keyed_ids`); returns how many.
+
+        Rows of kept sources stay plain. A row is there all the time, plain or keyed; repeated calls change nothing,
+        and rows written meanwhile are keyed too. `key`: 32 secret bytes.
+        """
+
     def compact(self) -> dict[str, Any]:
         """Upkeep: merge small files and drop what nobody needs, without breaking readers; says what it did."""
 

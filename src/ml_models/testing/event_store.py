@@ -9,8 +9,10 @@ class TestDeltaEventStore(EventStoreContract):
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,12 +21,19 @@ import pytest
 
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.event import Event, EventItem
+from ml_models.core.keyed_ids import keyed_id
 from ml_models.core.lake_schema import LAKE_SCHEMA, empty_frame, to_frame
 from ml_models.core.ports import CommitResult, EventStore
 
 __all__ = ["EventStoreContract", "make_event"]
 
 DAY = datetime(2025, 3, 10, tzinfo=UTC)
+SECRET = bytes(range(32))
+PERSONAL = (
+    *("user_id", "anonymous_id", "session_id", "page_view_id", "page_url", "referrer", "query", "search_id", "rec_id"),
+    *("placement", "ip_prefix", "ip_address", "country", "device_type", "browser", "os", "bot_reason", "consent"),
+)
+"""Columns that may tell of a person; the first two become keyed ids, the others are emptied."""
 
 
 def make_event(event_id: str, moment: datetime = DAY, **fields: Any) -> Event:
@@ -216,6 +225,113 @@ class EventStoreContract:
         assert ids(store.scan()) == ["order", "past"]
         assert store.delete(keep_types=["purchase"]) == 1
         assert ids(store.scan()) == ["order"]
+
+    # -- keyed ids ----------------------------------------------------------------------------------
+
+    def key(self, store: EventStore, **options: Any) -> int:
+        """Key the orders received before the day after `DAY`."""
+        values: dict[str, Any] = {"older_than": DAY + timedelta(days=1), "types": ["purchase", "refund"], **options}
+        return store.key_ids(key=SECRET, **values)
+
+    def test_an_order_keeps_its_facts_and_loses_the_person(self) -> None:
+        store = self.make()
+        assert self.key(store) == 0
+        facts: dict[str, Any] = {
+            "event_type": "purchase",
+            "source": "sync",
+            "site": "de",
+            "variant_id": "v",
+            "quantity": 2,
+            "unit_price": 1999,
+            "currency": "EUR",
+            "items": [EventItem(product_id="1", quantity=2, unit_price=5), EventItem(product_id="2", variant_id="b")],
+            "order_id": "100",
+            "revision": 1,
+        }
+        told = {"meaning": "refunded", "content": "c0ffee", "total": 42}
+        person: dict[str, Any] = dict.fromkeys(PERSONAL, "personal")
+        plain = make_event("a", **facts, **person, position=3, is_bot=True, data={**told, "note": "personal"})
+        put(store, [plain, make_event("b", **facts)])
+        assert self.key(store) == 2
+        keyed = keyed_id("personal", SECRET)
+        expected = to_frame(
+            [
+                make_event("a", **facts, user_id=keyed, anonymous_id=keyed, is_bot=True, data=told),
+                make_event("b", **facts),
+            ]
+        )
+        found = store.scan().sort("event_id").collect()
+        assert found.drop("data").equals(expected.drop("data"))
+        assert [json.loads(text) for text in found["data"]] == [{**told, "keyed": True}, {"keyed": True}]
+        assert "personal" not in str(found.to_dicts())
+
+    def test_orders_of_one_customer_still_belong_together(self) -> None:
+        store = self.make()
+        moments = (DAY, DAY + timedelta(hours=3), DAY - timedelta(days=40))
+        put(store, [make_event(f"a{n}", m, event_type="purchase", user_id="7") for n, m in enumerate(moments)])
+        put(store, [make_event("b", event_type="purchase", user_id="8", anonymous_id="7")])
+        assert self.key(store) == 4
+        rows = store.scan(columns=["event_id", "user_id", "anonymous_id"]).sort("event_id").collect().rows()
+        seven, eight = keyed_id("7", SECRET), keyed_id("8", SECRET)
+        assert rows == [(f"a{n}", seven, None) for n in range(3)] + [("b", eight, seven)]
+
+    def test_only_what_is_due_is_keyed(self) -> None:
+        store = self.make()
+        stay = [
+            make_event("view", user_id="7"),
+            make_event("late", event_type="purchase", user_id="7", received_at=DAY + timedelta(days=1)),
+            make_event("past", event_type="purchase", user_id="7", source="import"),
+        ]
+        put(store, [*stay, make_event("old", event_type="purchase", user_id="7")], {"s": 3})
+        assert self.key(store, types=[]) == 0
+        assert self.key(store, keep_sources=["import"]) == 1
+        plain = store.scan().filter(pl.col("user_id") == "7").sort("event_id").collect()
+        assert plain.equals(to_frame(stay).sort("event_id"))
+        assert self.key(store, keep_sources=["import"]) == 0
+        assert self.key(store) == 1
+        assert ids(store.scan().filter(pl.col("user_id") == "7")) == ["late", "view"]
+        assert store.snapshot().position("s") == 3
+
+    def test_a_keyed_order_is_known_and_can_be_revised(self) -> None:
+        store = self.make()
+        order = make_event("a", event_type="purchase", user_id="7")
+        put(store, [order])
+        before = store.days()
+        self.key(store)
+        assert store.days() != before
+        assert put(store, [order]).duplicates == 1
+        again = make_event("a", event_type="purchase", user_id="7", revision=1, received_at=DAY + timedelta(days=9))
+        assert put(store, [again]).written == 1
+        assert store.scan(columns=["revision", "user_id"]).collect().rows() == [(1, "7")]
+        assert self.key(store) == 0
+
+    def test_no_row_is_lost_or_doubled_beside_committers(self) -> None:
+        store = self.make()
+        put(store, [make_event(f"first{n}", event_type="purchase", user_id=str(n)) for n in range(20)])
+
+        def write() -> list[str]:
+            written = []
+            for number in range(12):
+                event = make_event(f"next{number}", event_type="purchase", user_id="7")
+                for _ in range(200):
+                    try:
+                        put(store, [event], {"s": number + 1})
+                    except CommitConflict:
+                        continue
+                    written.append(event.event_id)
+                    break
+            return written
+
+        keyed = 0
+        with ThreadPoolExecutor(1) as pool:
+            rival = pool.submit(write)
+            while not rival.done():
+                keyed += self.key(store)
+        keyed += self.key(store)
+        assert len(rival.result()) == 12
+        assert ids(store.scan()) == sorted([*(f"first{n}" for n in range(20)), *rival.result()])
+        assert keyed == 32
+        assert store.scan().filter(~pl.col("user_id").str.starts_with("key:")).collect().is_empty()
 
     def test_positions_outlive_upkeep(self) -> None:
         store = self.make()
