@@ -5,6 +5,7 @@ from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from .cart import MOST
 
 SORTS = {
+    "sold": ("Best sellers first", ["-sold", "-created_at", "id"]),
     "new": ("Newest first", ["-created_at", "-id"]),
     "price": ("Price, low to high", ["price", "id"]),
     "-price": ("Price, high to low", ["-price", "id"]),
@@ -29,7 +30,7 @@ class FilterForm(forms.Form):
             products = products.filter(price__lte=chosen["high"])
         if chosen.get("sale"):
             products = products.on_sale()
-        return products.order_by(*SORTS[chosen.get("sort") or "new"][1])
+        return products.order_by(*SORTS[chosen.get("sort") or "sold"][1])
 
 
 class AddForm(forms.Form):

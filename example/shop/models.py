@@ -63,6 +63,7 @@ class Product(models.Model):
     list_price = models.DecimalField(max_digits=9, decimal_places=2, help_text="The price outside of any sale.")
     currency = models.CharField(max_length=3, default="EUR")
     stock = models.PositiveIntegerField(default=50)
+    sold = models.PositiveIntegerField(default=0, help_text="Pieces sold in the last 30 days, by the nightly job.")
     is_active = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True)
     attributes = models.JSONField(default=dict, blank=True)
@@ -75,6 +76,7 @@ class Product(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
+            models.Index(fields=["category", "-sold"], name="shop_product_sold"),
             models.Index(fields=["category", "-created_at"], name="shop_product_newest"),
             models.Index(fields=["category", "price"], name="shop_product_price"),
         ]
@@ -121,7 +123,7 @@ class Variant(models.Model):
 
 
 class Sale(models.Model):
-    """A percentage off a category for some days, applied to the products' prices by `shop.prices`."""
+    """A percentage off a category for some days, applied to the products' prices by `shop.nightly`."""
 
     category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="sales")
     percent = models.PositiveSmallIntegerField()

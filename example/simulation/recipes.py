@@ -44,6 +44,14 @@ def _visits(build: Build, report: Report) -> str:
     )
 
 
+def _count_sales(build: Build, report: Report) -> str:
+    _django()
+    from django.utils import timezone
+    from shop.nightly import count_sales
+
+    return f"{count_sales(timezone.now()):,} products sold in the last 30 days"
+
+
 def _command(*arguments: str, keep: str = "") -> Callable[[Build, Report], str]:
     def run(build: Build, report: Report) -> str:
         said = build.manage(*arguments)
@@ -102,6 +110,7 @@ def generated(plan: Plan) -> list[Stage]:
         Stage("tables", "Creating the tables", _tables, fills=True),
         Stage("catalogue", "Drawing up the catalogue", catalogue, fills=True),
         Stage("visits", "Letting shoppers in", _visits, fills=True),
+        Stage("sold", "Counting what sold lately", _count_sales),
         Stage(
             "process",
             "Moving events to the lake (ml_collect --process)",
@@ -129,6 +138,7 @@ def retail(source: Path) -> list[Stage]:
     return [
         Stage("tables", "Creating the tables", _tables, fills=True),
         Stage("shop", "Reading the real catalogue and orders", fill_shop, fills=True),
+        Stage("sold", "Counting what sold lately", _count_sales),
         Stage("sync", "Reading the orders (ml_sync)", _command("ml_sync", keep=r"[\d,]+ orders read")),
         *_learning(),
     ]

@@ -13,7 +13,7 @@ from django.conf import settings
 def main(number: int, shares: int) -> None:
     django.setup()
     # Imported here: the tables exist for Python only after setup().
-    from shop.prices import apply_sales
+    from shop.nightly import apply_sales
 
     from .plan import Plan
     from .visits import Simulation

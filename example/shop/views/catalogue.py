@@ -62,7 +62,7 @@ def search(request: HttpRequest) -> HttpResponse:
             Q(name__icontains=word) | Q(category__name__icontains=word) | Q(brand__icontains=word)
         )
     form, page = _page(request, products)
-    tracked = {"query": words, "results_count": page.paginator.count, "sort_by": request.GET.get("sort", "new")}
+    tracked = {"query": words, "results_count": page.paginator.count, "sort_by": request.GET.get("sort", "sold")}
     return render(request, "shop/search.html", {"words": words, "form": form, "page": page, "tracked": tracked})
 
 

@@ -1,12 +1,13 @@
-"""The nightly price job: sales that run today set the prices."""
+"""The nightly jobs: sales that run today set the prices, and what sold lately comes first."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import F, Q
+from django.db import transaction
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Round
 
-from .models import Product, Sale
+from .models import Order, OrderLine, Product, Sale
 
 
 def apply_sales(today: date) -> int:
@@ -24,3 +25,16 @@ def apply_sales(today: date) -> int:
         products = Product.objects.filter(Q(category=category) | Q(category__parent=category))
         changed += products.exclude(price=reduced).update(price=reduced)
     return changed
+
+
+@transaction.atomic
+def count_sales(now: datetime) -> int:
+    """Count the pieces sold in the last 30 days, for the order of the category pages; returns how many sold at all."""
+    lines = OrderLine.objects.filter(order__created_at__gte=now - timedelta(days=30)).exclude(
+        order__status=Order.Status.CANCELLED
+    )
+    sold = dict(lines.values_list("product").annotate(Sum("quantity")))
+    Product.objects.exclude(sold=0).update(sold=0)
+    products = [Product(pk=pk, sold=pieces) for pk, pieces in sold.items()]
+    Product.objects.bulk_update(products, ["sold"], batch_size=500)
+    return len(products)
