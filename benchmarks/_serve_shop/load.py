@@ -98,7 +98,8 @@ def main() -> None:
                 selector.unregister(sock)
             elif found:
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-                if len(body) >= int(fields[b"content-length"]):
+                length = fields.get(b"content-length")
+                if body.endswith(b"0\r\n\r\n") if length is None else len(body) >= int(length):
                     latencies.append(time.perf_counter() - state["sent"])
                     failed += not head.startswith(b"HTTP/1.1 200")
                     selector.modify(sock, selectors.EVENT_READ, start(sock))
