@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -240,7 +241,8 @@ def run(ctx: Context) -> Report:
         rate = QUICK_RATE if ctx.quick else FULL_RATE
         report.figure("rows_per_core_second", round(planted.rows / done.cpu_seconds), (">=", rate), "rows/s")
         report.figure("rows_per_second", round(planted.rows / done.seconds), None, "rows/s")
-        report.figure("peak_rss", round(done.peak / 1e6), ("<=", (QUICK_RSS if ctx.quick else FULL_RSS) / 1e6), "MB")
+        limit = ("<=", (QUICK_RSS if ctx.quick else FULL_RSS) / 1e6)
+        report.figure("peak_rss", round(done.peak / 1e6), limit, "MB")
         report.figure("events_missing", planted.events - once["rows"], ("==", 0))
         report.figure("events_doubled", once["rows"] - once["distinct"], ("==", 0))
         report.figure("dead_letters_wrong", _differ(once["letters"], planted.bad), ("==", 0))
@@ -255,7 +257,12 @@ def run(ctx: Context) -> Report:
         report.figure("read_again_seconds", round(again.seconds, 1), None, "s")
 
         packed = folder / "another_export.csv.gz"
-        shuffle_and_pack(path, packed)
+        # In a process of its own: a child's peak begins with the memory of the process that started it.
+        shuffling = multiprocessing.get_context("spawn").Process(target=shuffle_and_pack, args=(path, packed))
+        shuffling.start()
+        shuffling.join()
+        if shuffling.exitcode:
+            raise ProofError("the file could not be shuffled")
         shuffled = _import(first, packed)
         report.figure("re_export_added", first.counts()["rows"] - once["rows"], ("==", 0))
         packed.unlink()
@@ -268,7 +275,7 @@ def run(ctx: Context) -> Report:
         report.figure("missing_after_kill", planted.events - after["rows"], ("==", 0))
         report.figure("doubled_after_kill", after["rows"] - after["distinct"], ("==", 0))
         report.figure("dead_letters_wrong_after_kill", _differ(after["letters"], planted.bad), ("==", 0))
-        report.figure("peak_rss_of_repeats", round(max(again.peak, shuffled.peak) / 1e6), None, "MB")
+        report.figure("peak_rss_of_repeats", round(max(again.peak, shuffled.peak) / 1e6), limit, "MB")
         size = path.stat().st_size
     report.table(
         "Planted and found",
