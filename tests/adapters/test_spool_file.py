@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_models.adapters import spool_slot
+from ml_models.adapters import spool_file, spool_slot
 from ml_models.adapters.spool_file import FileSpool
 from ml_models.adapters.spool_frames import FRAME, HEAD, frames, parse
 from ml_models.core.errors import SpoolError
@@ -204,6 +204,22 @@ class TestOwnership:
         assert drain(spool) == [b"kept"]
         assert spool.sources() != before
 
+    def test_a_file_system_without_locks_is_an_error_that_leaves_no_descriptor_open(self, tmp_path, monkeypatch):
+        FileSpool(tmp_path).append([b"one"])
+
+        def refuse(descriptor, operation):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(spool_slot.fcntl, "flock", refuse)
+        before = open_descriptors()
+        with pytest.raises(SpoolError, match="No locks available"):
+            FileSpool(tmp_path).append([b"two"])
+        assert open_descriptors() == before
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
 
 def drain_of(spool: FileSpool, source: str) -> list[bytes]:
     return spool.read(source, 0, 1000).records
@@ -389,6 +405,18 @@ class TestReading:
         first = spool.read(source, 0, 1000)
         assert 5 <= len(first.records) < 30  # bounded memory
         assert first.records + drain(spool, {source: first.position}) == given_records
+
+    def test_a_read_is_bounded_over_several_stretches(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(spool_file, "_READ_BYTES", 1000)
+        spool = FileSpool(tmp_path)
+        spool.append([b"%03d" % number + b"x" * 97 for number in range(100)])
+        (source,) = spool.sources()
+        at, seen = 0, []
+        while (found := spool.read(source, at, 12)).records:
+            assert len(found.records) <= 12
+            at = found.position
+            seen += [record[:3] for record in found.records]
+        assert seen == [b"%03d" % number for number in range(100)]
 
 
 class TestCrashes:

@@ -132,7 +132,7 @@ class FileSpool:
         return SpoolRead(records, position)
 
     def _pieces(self, slot: Path, number: int, start: int, limit: int | None = None) -> Iterator[tuple[int, Parsed]]:
-        """(offset, what is there) for consecutive stretches of a segment; with a limit each stretch stops at it."""
+        """(offset, what is there) for consecutive stretches of a segment, with at most `limit` records in all."""
         try:
             descriptor = os.open(segment_path(slot, number), os.O_RDONLY)
         except FileNotFoundError:  # trimmed meanwhile
@@ -146,7 +146,9 @@ class FileSpool:
                 self.damaged_bytes += parsed.skipped
                 yield start, parsed
                 start += parsed.consumed
-                if at_end:
+                if limit is not None:
+                    limit -= len(parsed.records)
+                if at_end or limit == 0:
                     return
         finally:
             os.close(descriptor)
