@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Replayed(msgspec.Struct, frozen=True):
     accepted: int
     refused: int
     """Still refused; they stay."""
+
+
+def _day_of(segment: Path) -> date:
+    return datetime.strptime(segment.stem.partition("-")[2], "%Y%m%d").replace(tzinfo=UTC).date()
 
 
 _encode = msgspec.json.Encoder().encode
@@ -125,8 +129,11 @@ class DeadLetters:
         if not lines:
             return
         with self._locked("lock"):
-            descriptor = os.open(self._current(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            descriptor = os.open(self._current(), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    lines = b"\n" + lines  # a killed process left half a line; ours must not become part of it
                 rest = memoryview(lines)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
@@ -149,9 +156,16 @@ class DeadLetters:
         return sorted(self._folder.glob("*.jsonl"))
 
     def _current(self) -> Path:
-        """The segment to append to; a new one begins when the last is full, and old ones go then."""
+        """The segment to append to; a new one begins when the last is full or of another day, and old ones go then.
+
+        Age is told by the day in a segment's name, so a letter may not join a segment of an earlier day.
+        """
         existing = self._segments()
-        if existing and existing[-1].stat().st_size < self._segment_bytes:
+        if (
+            existing
+            and _day_of(existing[-1]) == clock.now().date()
+            and existing[-1].stat().st_size < self._segment_bytes
+        ):
             return existing[-1]
         self._prune(existing)
         return self._next(existing)
@@ -171,8 +185,7 @@ class DeadLetters:
         total = sum(sizes.values())
         gone = 0
         for path in existing:
-            day = datetime.strptime(path.stem.partition("-")[2], "%Y%m%d").replace(tzinfo=UTC).date()
-            if day >= oldest and total + self._segment_bytes <= self._max_bytes:
+            if _day_of(path) >= oldest and total + self._segment_bytes <= self._max_bytes:
                 break
             gone += path.read_bytes().count(b"\n")
             total -= sizes[path]
@@ -190,11 +203,15 @@ class DeadLetters:
 
     @staticmethod
     def _read(path: Path) -> Iterator[Letter]:
-        with path.open("rb") as lines:
+        try:
+            lines = path.open("rb")
+        except FileNotFoundError:  # a writer dropped the oldest segments meanwhile
+            return
+        with lines:
             for line in lines:
                 try:
                     yield _decode(line)
-                except msgspec.DecodeError:  # the end of a line that a killed process began
+                except msgspec.DecodeError:  # half a line, which a killed process left
                     continue
 
     def __iter__(self) -> Iterator[Letter]:
