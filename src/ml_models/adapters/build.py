@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -29,6 +30,14 @@ __all__ = [
 
 _built: dict[str, Any] = {}
 _lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it at the fork, and is gone
 
 
 def _load(path: str, setting: str) -> Callable[..., Any]:
