@@ -69,7 +69,10 @@ def _origin(request: HttpRequest, api: ApiSettings) -> tuple[bool, str | None]:
     if site:  # the browser's own judgement, right behind any proxy
         return site in ("same-origin", "none"), None
     # Compared without the scheme: TLS may end at a proxy that Django was not told of.
-    return origin is None or urlsplit(origin).netloc == request.get_host(), None
+    try:
+        return origin is None or urlsplit(origin).netloc == request.get_host(), None
+    except ValueError:  # a header may hold anything; no browser sends an origin that is no address
+        return False, None
 
 
 @csrf_exempt

@@ -238,6 +238,8 @@ def test_a_shop_may_keep_addresses(send, recorded, settings):
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "http://testserver.evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://[x]"}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "https://behind-a-proxy.example"}, 200),
         ({"Sec-Fetch-Site": "none"}, 200),

@@ -305,3 +305,15 @@ def test_any_body_is_a_batch_or_malformed(body):
 def test_a_body_of_brackets_is_malformed():
     with pytest.raises(InvalidEvent):
         wire.parse(b'{"events":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}")
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "sent_at", "word"),
+    [
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "ancient"),
+        ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "future"),
+    ],
+)
+def test_two_clocks_as_wrong_as_can_be_are_no_failure(timestamp, sent_at, word):
+    event = check({"event_type": "page_view", "timestamp": timestamp}, sent_at=sent_at)
+    assert event.data["_time"]["clamped"] == word

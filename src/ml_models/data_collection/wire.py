@@ -261,7 +261,9 @@ def _event_time(given: object, context: Context, batch: Batch, data: dict[str, A
     if given is None:
         return received_at
     stamp = parse_time(given)
-    moment = stamp if batch.sent_at is None else received_at - (batch.sent_at - stamp)
+    age = (received_at if batch.sent_at is None else batch.sent_at) - stamp
+    # Bounded first: between two clocks that are both wrong may lie more than a calendar holds.
+    moment = received_at - max(-2 * FUTURE_TOLERANCE, min(age, 2 * MAX_AGE))
     if moment > received_at:
         if moment > received_at + FUTURE_TOLERANCE:
             data["_time"] = {"clamped": "future", "timestamp": stamp.isoformat()}
