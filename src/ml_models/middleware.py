@@ -9,6 +9,7 @@ the tracker in the page sends the same id, and where its row arrives the row of 
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ logger = logging.getLogger("bunoraa.ml")
 MAX_ADDRESS = 1024
 """Longest page address kept; characters."""
 
+_OURS = re.compile(r'(?<![\w-])ml;desc="[^"]*"')
 _HEADERS = ("REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_REFERER", "QUERY_STRING")
 
 
@@ -168,7 +170,7 @@ class _Entry:
     def __call__(self) -> Event:
         identity, _ = verify(self.cookie)
         if identity is not None and self.user_id is not None and identity.user_id not in (None, self.user_id):
-            identity = None  # the cookie still names the user before this one
+            identity = None  # the cookie still names the user before this one, or the one who has just logged out
         client = Client.of(self.meta)
         query = self.meta["QUERY_STRING"]
         return Event(
@@ -211,11 +213,13 @@ def _is_page(request: HttpRequest) -> bool:
 
 
 def _announce(response: HttpResponseBase, view_id: str) -> None:
-    others = response.headers.get("Server-Timing")
+    ours, others = f'ml;desc="{view_id}"', response.headers.get("Server-Timing")
     if others is None:
-        response.headers["Server-Timing"] = f'ml;desc="{view_id}"'
-    elif "ml;desc=" not in others:
-        response.headers["Server-Timing"] = f'{others}, ml;desc="{view_id}"'
+        response.headers["Server-Timing"] = ours
+    elif _OURS.search(others):  # of the other middleware; or the page comes from a cache, with the id of another view
+        response.headers["Server-Timing"] = _OURS.sub(ours, others)
+    else:
+        response.headers["Server-Timing"] = f"{others}, {ours}"
 
 
 def _shows(view: type, model: type) -> bool:

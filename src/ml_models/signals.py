@@ -74,15 +74,15 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
         if request is not None:
             client = Client.of(request.META)
             identity = read_cookie(request) or identity
-            user_id = user_id or known_user(request)
+            user_id = known_user(request) if user_id is None else user_id
             fields.setdefault("page_view_id", page_view_id(request))
             fields.setdefault("page_url", request.path)
         if user_id is not None and identity.user_id not in (None, str(user_id)):
-            identity = Identity()  # the cookie still names the user before this one
+            identity = Identity()  # the cookie still names the user before this one, or one who has logged out
         return record(
             event_type,
             fields,
-            user_id=identity.user_id if user_id is None else str(user_id),
+            user_id=identity.user_id if user_id is None else str(user_id) or None,
             anonymous_id=identity.anonymous_id,
             client=client,
             event_id=event_id,

@@ -105,6 +105,15 @@ def test_streams_and_other_timings_are_left_alone(client, recorded):
     assert len(recorded.events) == 2
 
 
+def test_a_page_from_a_cache_announces_the_view_it_is_now(recorded):
+    def cached(request):
+        return HttpResponse("<html>", headers={"Server-Timing": 'db;desc="a,b", ml;desc="another-view", xml;desc="x"'})
+
+    response = MLProductTrackingMiddleware(MLTrackingMiddleware(cached))(RequestFactory().get("/"))
+    (event,) = recorded.events
+    assert response["Server-Timing"] == f'db;desc="a,b", ml;desc="{event.page_view_id}", xml;desc="x"'
+
+
 def test_a_language_prefix_does_not_hide_excluded_paths(recorded):
     request = RequestFactory().get("/de/admin/x/")
     request.LANGUAGE_CODE = "de"
@@ -147,6 +156,19 @@ def test_a_user_that_the_page_has_read_is_known(client, recorded):
     client.force_login(user)
     client.get("/account/")
     assert recorded.events[0].user_id == str(user.pk)
+
+
+@pytest.mark.django_db
+def test_the_page_after_a_logout_is_nobodys(client, recorded):
+    """The cookie names the user until the next track request; a page that read the session knows better."""
+    import time
+
+    client.cookies["_ml"] = sign(Identity(A, "5", int(time.time())))
+    client.get("/account/")
+    assert [(event.anonymous_id, event.user_id) for event in recorded.events] == [(None, None)]
+    client.cookies["_ml"] = sign(Identity(A, None, int(time.time())))
+    client.get("/account/")
+    assert (recorded.events[1].anonymous_id, recorded.events[1].user_id) == (A, None)
 
 
 @pytest.mark.django_db

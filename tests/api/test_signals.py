@@ -212,3 +212,14 @@ def test_switched_off_nothing_is_kept(recorded, request_, settings, off):
     recorded.install()
     signals.emit_product_view(request_, product=1)
     assert recorded.events == []
+
+
+def test_after_a_logout_events_are_nobodys(request_, recorded):
+    from django.contrib.auth.models import AnonymousUser
+
+    request_.COOKIES["_ml"] = sign(Identity(A, "5", 4_000_000_000))
+    request_._cached_user = AnonymousUser()
+    signals.emit_cart_add(request_, product="7")
+    request_.COOKIES["_ml"] = sign(Identity(A, None, 4_000_000_000))
+    signals.emit_cart_add(request_, product="7")
+    assert [(event.anonymous_id, event.user_id) for event in recorded.events] == [(None, None), (A, None)]

@@ -15,7 +15,7 @@ __all__ = ["known_user", "page_view_id"]
 
 
 def known_user(request: HttpRequest) -> str | None:
-    """External id of the request's user, where the shop's own code has already read it; else None."""
+    """External id of the request's user, "" for a guest, where the shop's own code has already read it; else None."""
     state = getattr(request, "_request", request).__dict__  # a REST framework's request wraps Django's
     user: Any = state.get("_cached_user") or state.get("_acached_user")
     if user is None:
@@ -24,9 +24,9 @@ def known_user(request: HttpRequest) -> str | None:
             user = user._wrapped
             if user is empty:
                 return None
-    if user is None or not getattr(user, "is_authenticated", False):
+    if user is None:
         return None
-    return str(user.pk)
+    return str(user.pk) if getattr(user, "is_authenticated", False) else ""
 
 
 def page_view_id(request: HttpRequest) -> str:
