@@ -62,6 +62,29 @@ for call in (tasks.get_celery_beat_schedule, lambda: tasks.train_model_task.dela
     assert done.returncode == 0, done.stderr
 
 
+ALL = ["process_training_data", "train_model", "scheduled_training", "evaluate_models"]
+ALL += ["export_training_data", "generate_report", "cleanup_old_data"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_hosts_celery_settings_neither_end_nor_repeat_a_task(name):
+    from celery import Celery
+
+    with Celery("host", set_as_current=False) as host:
+        host.conf.update(task_time_limit=600, task_soft_time_limit=540, task_acks_late=True)
+        host.autodiscover_tasks(["ml_models"], force=True)
+        host.finalize(auto=True)
+        task = host.tasks[f"ml.{name}"]
+        assert task.acks_late is False
+        assert 3600 < task.soft_time_limit < task.time_limit
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_switched_off_every_task_does_nothing(settings, name):
+    settings.ML_ENABLED = False
+    assert getattr(tasks, f"{name}_task")("x") == {"skipped": "ML_ENABLED is False"}
+
+
 def test_a_training_as_a_task(shop):  # noqa: F811
     done = tasks.train_model_task("popular", {"half_life_days": 3.0}, "manual")
     assert done == {"model": "popular", "version": 1, "status": "ready", "promoted": True, "reason": "first version"}

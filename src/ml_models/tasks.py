@@ -44,20 +44,29 @@ __all__ = [
 ]
 
 
-def _unless_off(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Do nothing, and say why, where the app is switched off: a worker's schedule may know nothing of that."""
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        from ml_models.settings import get_settings
-
-        return function(*args, **kwargs) if get_settings().enabled else {"skipped": "ML_ENABLED is False"}
-
-    return run
+_OWN_RULES = {"acks_late": False, "soft_time_limit": 23 * 3600, "time_limit": 24 * 3600}
+"""Options that must not come from the host's Celery settings. A limit made for e-mails would end every training, and
+with late acknowledgement one whose worker was killed for its memory would be delivered again for ever; all tasks here
+take up what is due when they next run. Seconds."""
 
 
-@shared_task(name="ml.process_training_data")
-@_unless_off
+def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
+    """A task of this app, which does nothing, and says why, where the app is switched off."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        @wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            from ml_models.settings import get_settings
+
+            # A worker's schedule may know nothing of the switch.
+            return function(*args, **kwargs) if get_settings().enabled else {"skipped": "ML_ENABLED is False"}
+
+        return shared_task(name=name, **_OWN_RULES)(run)
+
+    return decorate
+
+
+@_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
     """Bring the spool into the lake and read new orders."""
     from ml_models.data_collection.process import process_events
@@ -66,8 +75,7 @@ def process_training_data_task() -> dict[str, Any]:
     return {"events": _plain(process_events()), "orders": _plain(sync_orders())}
 
 
-@shared_task(name="ml.train_model")
-@_unless_off
+@_task("ml.train_model")
 def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: str = "manual") -> dict[str, Any]:
     """Train one model; `config` holds config fields and, for models with epochs, `epochs`."""
     from ml_models.auto_training import train
@@ -77,8 +85,7 @@ def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: 
     return _said(train(model, config=values, trigger=trigger, epochs=epochs))
 
 
-@shared_task(name="ml.scheduled_training")
-@_unless_off
+@_task("ml.scheduled_training")
 def scheduled_training_task() -> list[dict[str, Any]]:
     """Train every enabled model on data read once."""
     from ml_models.auto_training import prepare, train
@@ -88,8 +95,7 @@ def scheduled_training_task() -> list[dict[str, Any]]:
     return [_said(train(name, trigger="scheduled", data=data)) for name in get_settings().models.enabled]
 
 
-@shared_task(name="ml.evaluate_models")
-@_unless_off
+@_task("ml.evaluate_models")
 def evaluate_models_task() -> dict[str, Any]:
     """Evaluate the champions' recipes on the newest days."""
     from ml_models.reports import evaluate_models
@@ -97,7 +103,7 @@ def evaluate_models_task() -> dict[str, Any]:
     return evaluate_models()
 
 
-@shared_task(name="ml.export_training_data")
+@_task("ml.export_training_data")
 def export_training_data_task() -> dict[str, Any]:
     """Write the days of the lake that changed as Parquet files."""
     from ml_models.data_collection.export import export_training_data
@@ -105,7 +111,7 @@ def export_training_data_task() -> dict[str, Any]:
     return {"export": _plain(export_training_data())}
 
 
-@shared_task(name="ml.generate_report")
+@_task("ml.generate_report")
 def generate_report_task() -> list[str]:
     """Write the evaluation of what serves to `<data>/reports/<day>.json` and `.html`; returns the paths."""
     from ml_models.core import clock
@@ -116,7 +122,7 @@ def generate_report_task() -> list[str]:
     return [str(path) for path in write_report(evaluate_models(), target)]
 
 
-@shared_task(name="ml.cleanup_old_data")
+@_task("ml.cleanup_old_data")
 def cleanup_old_data_task() -> dict[str, Any]:
     """Drop behavioural events older than `ML_DATA_COLLECTION["retention_days"]`."""
     from ml_models.data_collection.retention import apply_retention
