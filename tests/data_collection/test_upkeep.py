@@ -12,9 +12,11 @@ from django.core.management import CommandError, call_command
 from ml_models.adapters import build
 from ml_models.adapters.dead_letters import DeadLetters
 from ml_models.adapters.event_store import DeltaEventStore
+from ml_models.adapters.online_store import MemoryOnlineStore
 from ml_models.adapters.spool_memory import MemorySpool
 from ml_models.core import clock
 from ml_models.core.event import decode_event, encode_event
+from ml_models.core.query import Interaction
 from ml_models.data_collection import export
 from ml_models.data_collection.export import export_training_data
 from ml_models.data_collection.replay import replay_dead_letters
@@ -24,14 +26,15 @@ from ml_models.testing.event_store import DAY, ids, make_event, put
 
 def in_force(parts):
     """Put the adapters in force, again after a setting was changed."""
-    build.override(spool=parts[0], event_store=parts[1], dead_letters=parts[2])
+    build.override(spool=parts[0], event_store=parts[1], dead_letters=parts[2], online_store=parts[3])
     return parts
 
 
 @pytest.fixture
 def parts(tmp_path):
-    """(spool, store, dead letters) in force."""
-    yield in_force((MemorySpool(), DeltaEventStore(tmp_path / "lake"), DeadLetters(tmp_path / "dead")))
+    """(spool, store, dead letters, online store) in force."""
+    stores = DeltaEventStore(tmp_path / "lake"), DeadLetters(tmp_path / "dead"), MemoryOnlineStore()
+    yield in_force((MemorySpool(), *stores))
     build.reset()
 
 
@@ -55,6 +58,15 @@ class TestRetention:
             assert ids(store.scan()) == ["back", "late", "order", "past"]
             assert apply_retention(include_imported=True).events == 1
         assert ids(store.scan()) == ["back", "late", "order"]
+
+    def test_recent_items_go_too(self, parts, settings):
+        settings.ML_DATA_COLLECTION = {"retention_days": 10}
+        online = in_force(parts)[3]
+        online.record("a:1", [Interaction("old", "product_view", DAY)])
+        online.record("a:1", [Interaction("young", "product_view", DAY + timedelta(days=5))])
+        with clock.use(clock.ManualClock(DAY + timedelta(days=11))):
+            assert apply_retention().recent == 1
+        assert [one.item_id for one in online.recent("a:1")] == ["young"]
 
 
 class TestExport:
@@ -107,7 +119,10 @@ class TestExport:
         put(store, [make_event("a"), make_event("b", DAY + timedelta(days=30))])
         export_training_data(tmp_path / "out")
         store.delete(older_than=DAY + timedelta(days=1))
+        # A killed export had begun to write the day anew.
+        (tmp_path / "out" / "event_date=2025-03-10" / "events.partial").write_bytes(b"half")
         assert export_training_data(tmp_path / "out").removed == 1
+        assert not (tmp_path / "out" / "event_date=2025-03-10").exists()
         assert self.rows(tmp_path / "out").get_column("event_id").to_list() == ["b"]
 
     def test_a_torn_manifest_or_a_removed_file_is_repaired(self, store, tmp_path):
@@ -122,7 +137,7 @@ class TestExport:
 
 class TestReplay:
     def test_what_is_valid_now_goes_to_the_spool_once(self, parts):
-        spool, _, dead = parts
+        spool, _, dead = parts[:3]
         good = encode_event(make_event("a"))
         dead.write("not_msgpack", "", good, kind="record")
         dead.write("not_msgpack", "", b"\xc1", kind="record")
@@ -134,7 +149,7 @@ class TestReplay:
         assert replay_dead_letters().accepted == 0
 
     def test_a_browsers_event_comes_back_as_it_would_have_been(self, parts):
-        spool, _, dead = parts
+        spool, _, dead = parts[:3]
         known = {"received_at": DAY.isoformat(), "batch_id": "b1", "index": 2, "anonymous_id": "guest"}
         dead.write("was_strict", "", b'{"event_type": "page_view", "page_url": "/x"}', context=known)
         dead.write("was_strict", "", b'{"event_type": "page_view", "page_url": "/x"}')
@@ -153,7 +168,7 @@ class TestCommand:
         return out.getvalue()
 
     def test_process_says_what_it_did(self, parts):
-        spool, store, _ = parts
+        spool, store = parts[:2]
         spool.append([encode_event(make_event("a")), encode_event(make_event("a")), b"\xc1"])
         text = self.call("--process")
         assert "Processed 3 events: 1 new in the lake, 1 known already, 1 dead letters" in text
@@ -162,7 +177,7 @@ class TestCommand:
         assert "Processed 0 events" in self.call("--process")
 
     def test_process_and_export_in_one_go(self, parts, settings, tmp_path):
-        spool, _, _ = parts
+        spool = parts[0]
         spool.append([encode_event(make_event("a"))])
         settings.ML_STORAGE = {"data": tmp_path / "data"}
         in_force(parts)

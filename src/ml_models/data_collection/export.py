@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -51,9 +52,7 @@ def export_training_data(
     lake = store.days()
     gone = [day for day in manifest.days if day not in lake]
     for day in gone:
-        _file(folder, day).unlink(missing_ok=True)
-        if _file(folder, day).parent.is_dir():
-            _file(folder, day).parent.rmdir()
+        _remove(_file(folder, day))
         manifest.remove(day)
     due = [day for day in sorted(lake) if not manifest.has(day, lake[day]) or not _file(folder, day).is_file()]
     rows = 0
@@ -69,6 +68,13 @@ def export_training_data(
 
 def _file(folder: Path, day: date) -> Path:
     return folder / f"event_date={day.isoformat()}" / "events.parquet"
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".partial").unlink(missing_ok=True)  # of a killed export
+    with contextlib.suppress(FileNotFoundError):
+        path.parent.rmdir()
 
 
 def _write(frame: Any, path: Path) -> int:

@@ -23,6 +23,8 @@ class RetentionResult:
     """Events received before this moment were due."""
     events: int
     """Rows dropped from the lake."""
+    recent: int
+    """Rows of recent items dropped."""
     letters: int
     """Dead letters dropped for their age or amount."""
     compaction: dict[str, Any]
@@ -30,12 +32,12 @@ class RetentionResult:
 
 
 def apply_retention(*, include_imported: bool = False) -> RetentionResult:
-    """Drop events received more than `retention_days` ago, then tidy the lake up.
+    """Drop events received, and recent items seen, more than `retention_days` ago, then tidy the lake up.
 
     Purchases and refunds stay. Imported history stays unless `include_imported`. The files of dropped rows leave the
     disk with the upkeep one day later, when no reader can hold them any more.
     """
-    from ml_models.adapters.build import get_dead_letters, get_event_store
+    from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store
     from ml_models.settings import get_settings
 
     older_than = clock.now() - timedelta(days=get_settings().data_collection.retention_days)
@@ -43,4 +45,5 @@ def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     events = store.delete(
         older_than=older_than, keep_types=KEPT_TYPES, keep_sources=() if include_imported else ("import",)
     )
-    return RetentionResult(older_than, events, get_dead_letters().prune(), store.compact())
+    recent = get_online_store().expire(older_than)
+    return RetentionResult(older_than, events, recent, get_dead_letters().prune(), store.compact())
