@@ -29,7 +29,9 @@ export class Transport {
   flush(leaving = false): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    while (this.waiting.length) this.send(this.waiting.splice(0, BATCH), leaving);
+    // Taken out first: what a send puts back waits for the next time.
+    const due = this.waiting.splice(0);
+    while (due.length) this.send(due.splice(0, BATCH), leaving);
   }
 
   private schedule(wait: number): void {

@@ -217,6 +217,15 @@ test("a network that fails loses nothing while the page lives", async () => {
   assert.deepEqual(seen.map((event) => event.event_type), ["page_view"]);
 });
 
+test("a fetch that throws at once is tried again later and does not hold the page up", async () => {
+  let calls = 0;
+  const shop = page({ fetch: () => { calls++; throw new TypeError("blocked"); } });
+  await shop.tick(0);
+  assert.equal(calls, 1);
+  await shop.tick(5000);
+  assert.equal(calls, 2);
+});
+
 test("a page from the back-forward cache is viewed again under a new id", async () => {
   const shop = page({ timing: "first", product: "1" });
   await shop.tick(0);
