@@ -31,14 +31,14 @@ from simulation.stages import Build, BuildError, Stage  # noqa: E402
 
 PROCESS_EVERY = 60
 """Seconds between two runs of ml_collect and ml_sync while the shop is served; Celery beat does that in production."""
-SMALL = {"days": 40, "shoppers": 260, "products": 620}
+SMALL = {"days": 60, "shoppers": 600, "products": 620}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, metavar="DIR", help="build from the real invoices in DIR/invoices.parquet")
     parser.add_argument("--fresh", action="store_true", help="throw away what is built and build it anew")
-    parser.add_argument("--small", action="store_true", help="a small generated shop, built in half a minute")
+    parser.add_argument("--small", action="store_true", help="a small generated shop, sooner built")
     parser.add_argument("--no-serve", action="store_true", help="only build")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="default 8000, or the next free one")
