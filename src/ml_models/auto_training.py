@@ -124,13 +124,14 @@ def prepare(*, force: bool = False) -> TrainingData:
 def _load(start: datetime, known_until: datetime | None) -> Dataset:
     import polars as pl
 
+    from ml_models.adapters.lake_keys import lake_keys
     from ml_models.core.data_loader import COLUMNS, Dataset, interaction_frame, type_weights
 
     settings = get_settings()
     weights = settings.models.weights
     types = [*type_weights(weights), "identity_link"]
     scan = get_event_store().scan(columns=COLUMNS, event_types=types, start=start)
-    frame = interaction_frame(scan, weights=weights, known_until=known_until).collect()
+    frame = interaction_frame(scan, weights=weights, known_until=known_until, keys=lake_keys()).collect()
     if settings.catalog.get("product"):
         ids = frame["item"].unique().to_list()
         mapping = {variant: parent for variant, parent in get_catalogue().canonical(ids).items() if variant != parent}

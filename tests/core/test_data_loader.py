@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ml_models.core import artifact
 from ml_models.core.data_loader import Dataset, load_interactions, type_weights
 from ml_models.core.event import Event, EventItem
+from ml_models.core.keyed_ids import key_rows, keyed_id
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.splits import cutoff_before, given_holdout, global_time_split, leave_last_out
 
@@ -55,6 +56,30 @@ def test_a_purchase_counts_once_per_product():
     data = load([event("purchase", product=None, user="7", anonymous=None, items=items)])
     assert triples(data) == [("u:7", "p2", "purchase"), ("u:7", "p1", "purchase")]
     assert data.first == NOW
+
+
+def test_orders_with_keyed_ids_go_to_the_visitor_who_is_known():
+    key = b"k" * 32
+    old = [
+        event("purchase", product="p1", user="7", anonymous=None),
+        event("purchase", product="p2", user=None, anonymous="a1"),
+        event("purchase", product="p3", user="8", anonymous=None),
+        event("purchase", product="p4", user="8", anonymous=None),
+    ]
+    new = [
+        event(product="p5", minutes=9, user="7"),
+        event("identity_link", product=None, user="9", anonymous="a1", minutes=9),
+    ]
+    scan = pl.concat([key_rows(to_frame(old), key), to_frame(new)]).lazy()
+    unknown = f"u:{keyed_id('8', key)}"
+    assert triples(load_interactions(scan, keys=[key])) == [
+        ("u:7", "p1", "purchase"),
+        ("u:7", "p5", "product_view"),
+        ("u:9", "p2", "purchase"),
+        (unknown, "p3", "purchase"),
+        (unknown, "p4", "purchase"),
+    ]
+    assert load_interactions(scan).n_users == 4
 
 
 def test_what_does_not_train_is_left_out():

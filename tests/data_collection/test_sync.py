@@ -102,6 +102,34 @@ def test_lines_read_in_another_order_are_no_change(moment, store):
     assert sync(store, [order(items=tuple(reversed(first.items)))]).unchanged == 1
 
 
+def test_an_order_whose_ids_are_keyed_is_no_change(moment, store):
+    sync(store, [order(), order("2", user_id=None, guest="abc")])
+    retain = {"key": b"k" * 32, "older_than": START + timedelta(days=1), "types": ["purchase", "refund"]}
+    assert store.key_ids(**retain) == 2
+    result = sync(store, [order(), order("2", user_id=None, guest="abc")], full=True)
+    assert (result.unchanged, result.new, result.changed) == (2, 0, 0)
+    moment.advance(hours=25)
+    result = sync(store, [order(status="gone", meaning="cancelled"), order("2", user_id=None, guest="abc")], full=True)
+    assert (result.unchanged, result.changed, result.cancelled) == (1, 1, 1)
+    newest = {row["order_id"]: row for row in rows(store)}
+    assert (newest["1"]["revision"], newest["1"]["user_id"]) == (1, "7")
+    assert newest["2"]["anonymous_id"].startswith("key:")
+    assert store.key_ids(**retain) == 0
+
+
+def test_a_vanished_order_with_keyed_ids_is_cancelled_once(moment, store):
+    sync(store, [order(), order("2")])
+    store.key_ids(key=b"k" * 32, older_than=START + timedelta(days=1), types=["purchase"])
+    moment.advance(hours=1)
+    assert sync(store, [order("2")]).vanished == 1
+    assert sync(store, [order("2")]).vanished == 0
+    newest = {row["order_id"]: row for row in rows(store)}
+    assert json.loads(newest["1"]["data"])["meaning"] == "cancelled"
+    assert newest["1"]["user_id"] == newest["2"]["user_id"]
+    assert sync(store, [order(), order("2")]).changed == 1
+    assert {row["user_id"] for row in rows(store)} == {"7", newest["2"]["user_id"]}
+
+
 def test_a_cancelled_order_says_so(moment, store):
     sync(store, [order()])
     result = sync(store, [order(status="cancelled", meaning="cancelled")])

@@ -43,6 +43,7 @@ def store(parts):
     return parts[1]
 
 
+@pytest.mark.django_db
 class TestRetention:
     def test_behaviour_goes_orders_and_imported_history_stay(self, parts, settings):
         settings.ML_DATA_COLLECTION = {"retention_days": 10}

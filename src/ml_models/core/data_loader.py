@@ -6,7 +6,7 @@ Worker side only (Polars, SciPy); nothing that a web process imports may import 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from scipy import sparse
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
 from ml_models.core.identifiers import IdMap
+from ml_models.core.keyed_ids import restore_ids
 from ml_models.core.query import Interaction
 
 __all__ = ["Dataset", "interaction_frame", "load_interactions", "type_weights"]
@@ -265,6 +266,7 @@ def interaction_frame(
     weights: Mapping[str, float] | None = None,
     canonical: Mapping[str, str] | None = None,
     known_until: datetime | None = None,
+    keys: Sequence[bytes] = (),
 ) -> pl.LazyFrame:
     """Interactions of the lake: `visitor`, `item`, `time`, `type`, one row a product of an event.
 
@@ -273,10 +275,11 @@ def interaction_frame(
     the event names one, else the user that `identity_link` names for its anonymous id where that is exactly one (two
     users of one device are never merged), else the anonymous id. With `known_until`, events before that time are
     stitched only by links before it, so that a later login changes nothing of the past. `canonical` maps variant ids to
-    products.
+    products. With `keys`, old orders whose ids are keyed go to their visitor where `scan` knows the plain id
+    (`core.keyed_ids`); the others are visitors `u:key:...` and `a:key:...` of their own.
     """
     types = list(type_weights(weights))
-    scan = scan.select(COLUMNS)
+    scan = restore_ids(scan.select(COLUMNS), keys)
     events = drop_shadowed(
         scan.filter(pl.col("event_type").is_in(types) & ~pl.col("is_bot").fill_null(False))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
@@ -330,7 +333,8 @@ def load_interactions(
     weights: Mapping[str, float] | None = None,
     canonical: Mapping[str, str] | None = None,
     known_until: datetime | None = None,
+    keys: Sequence[bytes] = (),
 ) -> Dataset:
     """Read the lake's interactions (`EventStore.scan()`) into a `Dataset`; see `interaction_frame` for what counts."""
-    frame = interaction_frame(scan, weights=weights, canonical=canonical, known_until=known_until)
+    frame = interaction_frame(scan, weights=weights, canonical=canonical, known_until=known_until, keys=keys)
     return Dataset.from_frame(frame.collect(), weights)

@@ -23,6 +23,7 @@ __all__ = [
     "ID_COLUMNS",
     "KEPT_COLUMNS",
     "KEPT_DATA",
+    "ORDER_TYPES",
     "PREFIX",
     "is_keyed",
     "key_rows",
@@ -34,6 +35,8 @@ __all__ = [
 PREFIX = "key:"
 _DIGITS = 32
 
+ORDER_TYPES = ("purchase", "refund")
+"""Event types that stay in the lake, with keyed ids: they restate the shop's own orders."""
 ID_COLUMNS = ("user_id", "anonymous_id")
 """Columns that are replaced by keyed ids."""
 KEPT_COLUMNS = frozenset(
@@ -62,7 +65,6 @@ KEPT_DATA = ("meaning", "content", "currency", "total")
 _MARK = "keyed"
 """Key of `data` that says the row is done."""
 
-_KEYED_TYPES = ("purchase", "refund")
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -131,7 +133,7 @@ def restore_ids(events: pl.LazyFrame, keys: Sequence[bytes]) -> pl.LazyFrame:
 
     for column in ID_COLUMNS if keys else ():
         wanted = set(
-            events.filter(pl.col("event_type").is_in(_KEYED_TYPES) & _keyed(column))
+            events.filter(pl.col("event_type").is_in(ORDER_TYPES) & _keyed(column))
             .select(pl.col(column).unique())
             .collect(engine="streaming")
             .to_series()

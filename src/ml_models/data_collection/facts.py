@@ -7,11 +7,14 @@ in as exactly one user is that user.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.data_loader import _stitch as stitch
 from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
+from ml_models.core.keyed_ids import restore_ids
 
 __all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency"]
 
@@ -38,9 +41,13 @@ COLUMNS = (
 """Columns of the lake that are read."""
 
 
-def events_of_visitors(scan: pl.LazyFrame) -> pl.LazyFrame:
-    """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null)."""
-    scan = scan.select(COLUMNS)
+def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = ()) -> pl.LazyFrame:
+    """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null).
+
+    With `keys` (`adapters.lake_keys`) old orders whose ids are keyed belong to their visitor where `scan` knows the
+    plain id. Who does not ask for visitors needs none.
+    """
+    scan = restore_ids(scan.select(COLUMNS), keys)
     links = (
         scan.filter(pl.col("event_type") == "identity_link")
         .select("anonymous_id", link_user="user_id", link_time="event_time")

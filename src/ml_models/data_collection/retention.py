@@ -1,4 +1,4 @@
-"""Retention: behavioural events leave the lake after `ML_DATA_COLLECTION["retention_days"]`."""
+"""Retention: after `ML_DATA_COLLECTION["retention_days"]` behaviour leaves the lake, and orders lose their ids."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_models.core import clock
-from ml_models.core.event import EventType
 
-__all__ = ["KEPT_TYPES", "RetentionResult", "apply_retention"]
-
-KEPT_TYPES = (EventType.PURCHASE.value, EventType.REFUND.value)
-"""Types that stay: they restate the shop's own orders."""
+__all__ = ["RetentionResult", "apply_retention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +19,8 @@ class RetentionResult:
     """Events received before this moment were due."""
     events: int
     """Rows dropped from the lake."""
+    keyed: int
+    """Rows of orders that lost everything about a person but keyed ids."""
     recent: int
     """Rows of recent items dropped."""
     letters: int
@@ -34,16 +32,23 @@ class RetentionResult:
 def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     """Drop events received, and recent items seen, more than `retention_days` ago, then tidy the lake up.
 
-    Purchases and refunds stay. Imported history stays unless `include_imported`. The files of dropped rows leave the
-    disk with the upkeep one day later, when no reader can hold them any more.
+    Purchases and refunds stay, with keyed ids in place of user and visitor (`core.keyed_ids`). Imported history stays
+    as it is unless `include_imported`. Files with what was dropped or plain before leave the disk with the first run
+    more than a day later, when no reader can hold them any more. The next collection of profiles starts from nothing,
+    so that nobody keeps a profile of events that are gone. What a killed run did not reach is due in the next.
     """
     from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store
+    from ml_models.adapters.lake_keys import lake_keys
+    from ml_models.core.keyed_ids import ORDER_TYPES
+    from ml_models.orm import SyncState
     from ml_models.settings import get_settings
 
     older_than = clock.now() - timedelta(days=get_settings().data_collection.retention_days)
     store = get_event_store()
-    events = store.delete(
-        older_than=older_than, keep_types=KEPT_TYPES, keep_sources=() if include_imported else ("import",)
-    )
+    exempt = () if include_imported else ("import",)
+    events = store.delete(older_than=older_than, keep_types=ORDER_TYPES, keep_sources=exempt)
+    keyed = store.key_ids(key=lake_keys()[0], older_than=older_than, types=ORDER_TYPES, keep_sources=exempt)
+    if events or keyed:
+        SyncState.objects.filter(pk="profiles").update(watermark=None)
     recent = get_online_store().expire(older_than)
-    return RetentionResult(older_than, events, recent, get_dead_letters().prune(), store.compact())
+    return RetentionResult(older_than, events, keyed, recent, get_dead_letters().prune(), store.compact())

@@ -173,6 +173,7 @@ def _interactions() -> dict[str, int]:
     """Interactions, visitors and products of the days a training reads."""
     import polars as pl
 
+    from ml_models.adapters.lake_keys import lake_keys
     from ml_models.core.data_loader import COLUMNS, interaction_frame, type_weights
 
     settings = get_settings()
@@ -184,7 +185,7 @@ def _interactions() -> dict[str, int]:
     start = newest - timedelta(days=settings.models.history_days)
     scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start)
     row = (
-        interaction_frame(scan, weights=settings.models.weights)
+        interaction_frame(scan, weights=settings.models.weights, keys=lake_keys())
         .select(pl.len().alias("interactions"), users=pl.col("visitor").n_unique(), items=pl.col("item").n_unique())
         .collect(engine="streaming")
     )

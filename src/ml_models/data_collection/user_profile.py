@@ -17,7 +17,7 @@ Time alone moves a visitor to another segment, so every run sets the segments of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
 
+from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
 from ml_models.core.event import INTERACTION_TYPES
+from ml_models.core.keyed_ids import PREFIX, is_keyed, keyed_id
 from ml_models.orm import SyncState, UserProfile
 from ml_models.settings import get_settings
 
@@ -59,19 +61,29 @@ class ProfileResult:
     visitors: int
     """Profiles written."""
     removed: int
-    """Profiles of visitors who have no event of their own any more (a guest who logged in)."""
+    """Profiles of visitors who have no event of their own any more (a guest who logged in, or retention)."""
     watermark: datetime | None
     full: bool
 
     def __str__(self) -> str:
         """A sentence for people."""
         text = f"{self.visitors:,} visitor profiles written ({'all' if self.full else 'those with new events'})."
-        return f"{text} {self.removed:,} joined into others." if self.removed else text
+        return f"{text} {self.removed:,} without events of their own removed." if self.removed else text
 
 
 def get_profile(visitor: str) -> UserProfile | None:
-    """Profile of a visitor key (`u:...` or `a:...`); one query."""
-    return UserProfile.objects.filter(pk=visitor).first()
+    """Profile of a visitor key (`u:...` or `a:...`), under its keyed id where only old orders are left; one query."""
+    found = {
+        profile.visitor: profile
+        for profile in UserProfile.objects.filter(pk__in=[visitor, *_twins(visitor, lake_keys())])
+    }
+    return found.get(visitor) or next(iter(found.values()), None)
+
+
+def _twins(visitor: str, keys: Sequence[bytes]) -> list[str]:
+    """The visitor's keys with keyed ids; none for one whose id is keyed itself."""
+    kind, _, name = visitor.partition(":")
+    return [] if is_keyed(name) else [f"{kind}:{keyed_id(name, key)}" for key in keys]
 
 
 def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full: bool = False) -> ProfileResult:
@@ -89,7 +101,7 @@ def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full
     newest = scan.select(pl.col("received_at").max()).collect().item()
     if newest is None:
         return ProfileResult(0, 0, watermark, watermark is None)
-    events = events_of_visitors(scan)
+    events = events_of_visitors(scan, lake_keys())
     candidates = _candidates(scan, events, None if watermark is None else watermark - OVERLAP)
     changed, gone = _changed(candidates, full=watermark is None)
     currency = shop_currency(facts(events), str(get_settings().catalog.get("currency") or ""))
@@ -142,7 +154,11 @@ def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, lis
 
     gone = candidates.filter(pl.col("events") == 0)["visitor"].to_list()
     alive = candidates.filter(pl.col("events") > 0)
-    if full or alive.is_empty():
+    if full:
+        kept = set(alive["visitor"])
+        stored_keys = UserProfile.objects.values_list("visitor", flat=True).iterator(chunk_size=10_000)
+        return alive.select("visitor"), [key for key in stored_keys if key not in kept]
+    if alive.is_empty():
         return alive.select("visitor"), gone
     stored = UserProfile.objects.values_list("visitor", "events", "data__received")
     if alive.height <= FEW:
@@ -156,6 +172,11 @@ def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, lis
     same = alive.with_columns(pl.col("events").cast(pl.Int64)).join(
         known, on=["visitor", "events", "received"], how="anti"
     )
+    # Who comes back is known again, with the old orders that had a profile under a keyed id.
+    keyed = Q(visitor__startswith=f"u:{PREFIX}") | Q(visitor__startswith=f"a:{PREFIX}")
+    if UserProfile.objects.filter(keyed).exists():
+        keys = lake_keys()
+        gone += [twin for visitor in same["visitor"].drop_nulls() for twin in _twins(visitor, keys)]
     return same.select("visitor"), gone
 
 

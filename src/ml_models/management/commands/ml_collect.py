@@ -17,7 +17,8 @@ from ml_models.settings import get_settings
 class Command(BaseCommand):
     help = (
         "Bring queued events into the lake (--process), refresh user profiles (--profiles) and product figures "
-        "(--products), write the lake as Parquet files (--export), or take dead letters again (--replay)."
+        "(--products), write the lake as Parquet files (--export), take dead letters again (--replay), or drop what is "
+        "older than retention_days (--cleanup)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,6 +27,10 @@ class Command(BaseCommand):
         parser.add_argument("--products", action="store_true", help="collect product figures from the lake")
         parser.add_argument("--export", action="store_true", help="write the lake as Parquet, one folder a day")
         parser.add_argument("--replay", action="store_true", help="offer dead letters again, after a fix")
+        parser.add_argument("--cleanup", action="store_true", help="drop what is older than retention_days")
+        parser.add_argument(
+            "--include-imported", action="store_true", help="with --cleanup: imported history is no exception"
+        )
         parser.add_argument("--limit", type=int, help="with --process: take at most this many events")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,11 +39,12 @@ class Command(BaseCommand):
             "process": lambda: self._process(options["limit"]),
             "profiles": self._profiles,
             "products": self._products,
+            "cleanup": lambda: self._cleanup(options["include_imported"]),
             "export": self._export,
         }
         chosen = [name for name in steps if options[name]]
         if not chosen:
-            raise CommandError("Say what to do: --process, --profiles, --products, --export or --replay.")
+            raise CommandError("Say what to do: --process, --profiles, --products, --export, --replay or --cleanup.")
         if not get_settings().enabled:
             self.stdout.write("ML_ENABLED is False: nothing is collected.")
             return
@@ -92,6 +98,16 @@ class Command(BaseCommand):
 
         result = self._counted("Collecting products", lambda progress: collect_products(progress=progress))
         self.stdout.write(str(result))
+
+    def _cleanup(self, include_imported: bool) -> None:
+        from ml_models.data_collection.retention import apply_retention
+
+        result = apply_retention(include_imported=include_imported)
+        self.stdout.write(
+            f"Older than {result.older_than:%Y-%m-%d %H:%M} UTC: {result.events} events dropped, {result.keyed} orders "
+            f"given keyed ids, {result.recent} recent items and {result.letters} dead letters dropped. "
+            f"{result.compaction['vacuumed']} old files left the disk."
+        )
 
     def _export(self) -> None:
         from ml_models.data_collection.export import export_training_data
