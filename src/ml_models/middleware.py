@@ -216,7 +216,9 @@ def _announce(response: HttpResponseBase, view_id: str) -> None:
     ours, others = f'ml;desc="{view_id}"', response.headers.get("Server-Timing")
     if others is None:
         response.headers["Server-Timing"] = ours
-    elif _OURS.search(others):  # of the other middleware; or the page comes from a cache, with the id of another view
+    elif ours in others:  # the other middleware was here
+        return
+    elif _OURS.search(others):  # the page comes from a cache, with the id of the view it was made for
         response.headers["Server-Timing"] = _OURS.sub(ours, others)
     else:
         response.headers["Server-Timing"] = f"{others}, {ours}"

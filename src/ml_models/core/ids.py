@@ -1,7 +1,6 @@
 """Time-ordered ids."""
 
 import os
-import uuid
 
 from ml_models.core import clock
 
@@ -13,8 +12,8 @@ def uuid7() -> str:
 
     The standard library has it from Python 3.14 on.
     """
-    milliseconds = int(clock.now().timestamp() * 1000)
-    value = int.from_bytes(milliseconds.to_bytes(6, "big") + os.urandom(10), "big")
+    value = int(clock.now().timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76  # version 7
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"  # a page waits for this: half the time of a `uuid.UUID`
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
