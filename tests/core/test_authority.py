@@ -19,8 +19,10 @@ def test_copies_go_where_the_trackers_row_arrived():
         ("j", "product_view", "js", "v2"),  # a second view under one id: rows of the tracker all count
         ("k", "product_view", "import", None),
         ("l", "page_view", "js", None),
+        ("m", "product_view", "server", "v2", "8"),  # the script told of product 7 alone
     ]
-    frame = pl.DataFrame(rows, schema=["event_id", "event_type", "source", "page_view_id"], orient="row")
+    rows = [row if len(row) == 5 else (*row, "7" if row[1] == "product_view" else None) for row in rows]
+    frame = pl.DataFrame(rows, schema=["event_id", "event_type", "source", "page_view_id", "product_id"], orient="row")
     kept = drop_shadowed(frame.lazy()).collect()
-    assert sorted(kept["event_id"]) == list("acdghijkl")
+    assert sorted(kept["event_id"]) == list("acdghijklm")
     assert kept.columns == frame.columns
