@@ -225,6 +225,11 @@ def test_a_foreign_id_is_the_same_at_each_retry():
     assert check(event).event_id == check(event).event_id
 
 
+def test_the_same_foreign_id_in_two_sessions_is_two_events():
+    first, second = ({"event_type": "page_view", "event_id": 1, "session_id": session} for session in ("a", "b"))
+    assert check(first).event_id != check(second).event_id
+
+
 # -- time -------------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,7 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
             raise InvalidEvent("missing", "product_id", f"{event_type} is about one product")
         fields["product_id"] = items[0].product_id  # GA4 names the product in a list of one
     return Event(
-        event_id=_event_id(wire.get("event_id"), batch, index),
+        event_id=_event_id(wire.get("event_id"), fields.get("session_id"), batch, index),
         event_type=event_type,
         event_time=_event_time(wire.get("timestamp"), context, batch, data),
         received_at=context.received_at,
@@ -240,7 +240,7 @@ def _lift(data: dict[str, Any], fields: dict[str, Any]) -> None:
             fields.setdefault(name, cleaned)
 
 
-def _event_id(given: object, batch: Batch, index: int) -> str:
+def _event_id(given: object, session_id: str | None, batch: Batch, index: int) -> str:
     if given is not None:
         try:
             parsed = uuid.UUID(str(given))
@@ -249,7 +249,8 @@ def _event_id(given: object, batch: Batch, index: int) -> str:
         if parsed is not None and parsed.version in (4, 7):
             return str(parsed)
         # Derived ids (version 5) name orders; a client that could choose one could take an order's place in the lake.
-        return str(uuid.uuid5(NAMESPACE, f"client:{str(given)[:MAX_STRING]}"))
+        # With the session: clients that count 1, 2, 3 must not take each other's events for repeats.
+        return str(uuid.uuid5(NAMESPACE, f"client:{session_id or ''}:{str(given)[:MAX_STRING]}"))
     if batch.batch_id is not None:
         return str(uuid.uuid5(NAMESPACE, f"{batch.batch_id}:{index}"))
     return uuid7()
