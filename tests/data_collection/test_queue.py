@@ -13,6 +13,7 @@ from ml_models.core.errors import InvalidEvent, SpoolError
 from ml_models.core.event import Event, decode_event
 from ml_models.core.ids import uuid7
 from ml_models.data_collection import counters
+from ml_models.data_collection import queue as queue_module
 from ml_models.data_collection.queue import BackgroundQueue
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
@@ -166,3 +167,21 @@ def test_a_forked_child_stores_its_own_and_only_its_own_at_exit(tmp_path):
     ]
     spool.close()
     assert sorted(found) == ["child", "parent"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced(recorded, monkeypatch):
+    """Whatever ends it (a database that cannot even be closed), the entries after it are stored."""
+    spool = WatchedSpool()
+    recorded.install(spool=spool)
+    queue = BackgroundQueue(linger=0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(queue_module, "close_old_connections", lambda: 1 / 0)
+        queue.put(entry("first"))
+        queue._thread.join(GENEROUS)
+        assert not queue._thread.is_alive()
+    spool.stored.clear()
+    queue.put(entry("second"))
+    assert spool.stored.wait(GENEROUS)
+    queue.close()
+    assert spool.names == ["first", "second"]

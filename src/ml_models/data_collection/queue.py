@@ -66,7 +66,7 @@ class BackgroundQueue:
                 logger.warning("The event queue is full: entries are dropped and counted (overflow.queue_full).")
             return False
         self._entries.append(entry)
-        if self._thread is None and self.automatic:
+        if self.automatic and (self._thread is None or not self._thread.is_alive()):
             self._start()
         if not self._wake.is_set():
             self._wake.set()
@@ -104,7 +104,8 @@ class BackgroundQueue:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None and not self._stop.is_set():
+            alive = self._thread is not None and self._thread.is_alive()
+            if not alive and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="ml-events", daemon=True)
                 self._thread.start()
 
