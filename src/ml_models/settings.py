@@ -75,7 +75,8 @@ class DataCollectionSettings:
     flush_interval: Annotated[int, Range(1, 86_400)] = 300
     """Longest time an event waits in the spool before it is due for the lake; seconds, 1 to 86,400."""
     retention_days: Annotated[int, Range(1)] = 90
-    """Days behavioural events are kept, counted from `received_at`; days, >= 1. Purchases and refunds stay."""
+    """Days behavioural events are kept, counted from `received_at`; days, >= 1. Purchases and refunds stay,
+    with keyed ids."""
     anonymize_ip: bool = True
     """Cut addresses to /24 (IPv4) or /48 (IPv6) before anything touches disk. False keeps the address in one column."""
     collect_location: bool = True
