@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from implicit.nearest_neighbours import CosineRecommender
+from implicit.nearest_neighbours import CosineRecommender, NearestNeighboursScorer
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.metrics import NDCG, CatalogCoverage, HitRate, calc_metrics
@@ -69,6 +70,19 @@ class OtherItems(CosineRecommender):
         super().fit(*args, **kwargs)
         self.similarity.setdiag(0.0)
         self.similarity.eliminate_zeros()
+        self.scorer = NearestNeighboursScorer(self.similarity)  # it keeps arrays of its own
+
+
+class PaperEASE(EASEModel):
+    """RecTools' EASE, scored as the paper does: scores = X B (Steck 2019, equation 2).
+
+    RecTools 0.19 learns B as the paper does, B_ij = -P_ij / P_jj, and then ranks by X B': its ranker takes the rows of
+    B as the items' factors, where column j holds what speaks for item j.
+    """
+
+    def _fit(self, dataset):
+        super()._fit(dataset)
+        self.weight = np.ascontiguousarray(self.weight.T)
 
 
 def main(job):
@@ -85,8 +99,12 @@ def main(job):
     test = test[[Columns.User, Columns.Item]].drop_duplicates()
     test[Columns.Weight], test[Columns.Datetime] = 1.0, pd.Timestamp("2020-01-01")
     counts = train[Columns.Item].value_counts()
-    frequent = train[train[Columns.Item].isin(counts.index[counts >= job["min_events"]])]
-    full, part = strongest(train), strongest(frequent)
+
+    def frequent(model):
+        """Items with enough events for the model."""
+        return strongest(train[train[Columns.Item].isin(counts.index[counts >= job["min_events"][model]])])
+
+    full = strongest(train)
     catalogue = full[Columns.Item].unique()
     metrics = {
         "hr": HitRate(k=10),
@@ -95,15 +113,17 @@ def main(job):
     }
     candidates = {
         "popular": (PopularModel(popularity="sum_weight"), full),
-        "item_knn": (ImplicitItemKNNWrapperModel(OtherItems(K=job["neighbours"] + 1)), full),
-        "ease": (EASEModel(regularization=job["regularization"]), part),
+        "item_knn": (ImplicitItemKNNWrapperModel(OtherItems(K=job["neighbours"] + 1)), frequent("item_knn")),
+        "ease": (PaperEASE(regularization=job["regularization"]), frequent("ease")),
+        "ease_as_shipped": (EASEModel(regularization=job["regularization"]), frequent("ease")),
     }
     found = {}
     for name in job["models"]:
         model, interactions = candidates[name]
         dataset = Dataset.construct(interactions)
         model.fit(dataset)
-        users = [user for user in test[Columns.User].unique() if user in set(interactions[Columns.User])]
+        known = set(interactions[Columns.User])
+        users = [user for user in test[Columns.User].unique() if user in known]
         lists = model.recommend(users, dataset, k=10, filter_viewed=False)
         found[name] = {
             key: float(value)

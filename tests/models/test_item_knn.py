@@ -4,6 +4,7 @@ import pytest
 
 from ml_models import models
 from ml_models.core.data_loader import Dataset
+from ml_models.core.errors import InsufficientData
 from ml_models.core.query import Query
 from ml_models.core.run import Run
 from ml_models.testing.planted import planted_tastes
@@ -40,6 +41,15 @@ def test_only_the_nearest_are_kept():
     assert ((few > 0).sum(axis=1) <= 5).all()
     for row in range(len(full)):
         np.testing.assert_allclose(np.sort(few[row])[-5:], np.sort(full[row])[-5:], atol=1e-6)
+
+
+def test_rare_items_take_no_part_where_asked():
+    data = planted_tastes().train
+    counts = np.bincount(data.items)
+    scorer = fit(data, min_events=20)
+    assert set(scorer.item_ids) == {data.item_ids.names[item] for item in np.flatnonzero(counts >= 20)}
+    with pytest.raises(InsufficientData, match="1000000 or more"):
+        fit(data, min_events=1_000_000)
 
 
 def test_repeat_is_in_units_of_the_nearest_neighbour():

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from ml_models.core.data_loader import Dataset
+from ml_models.core.errors import InsufficientData
 from ml_models.core.recommender import Learned, Recommender
 from ml_models.core.run import Run
 
@@ -26,6 +27,8 @@ class ItemKNNConfig:
     """Most similar items kept per item; count, >= 1."""
     shrinkage: float = 50.0
     """Added to the product of the norms: neighbours met together by few visitors weigh less; >= 0, 0 = plain cosine."""
+    min_events: int = 1
+    """Interactions an item needs to take part; count, >= 1."""
     weighting: Literal["none", "idf", "tfidf"] = "none"
     """Weight of a visitor: `idf` = log(items / items of the visitor), so that heavy visitors say less; `tfidf` takes
     the root of the interaction's weight too."""
@@ -43,7 +46,7 @@ class ItemKNNConfig:
 
     def problems(self) -> list[str]:
         """Values out of range, in words."""
-        found = [] if self.neighbours >= 1 else ["neighbours must be >= 1"]
+        found = [f"{name} must be >= 1" for name in ("neighbours", "min_events") if getattr(self, name) < 1]
         names = ("shrinkage", "repeat", "fit_half_life_days", "half_life_days")
         found += [f"{name} must be >= 0" for name in names if getattr(self, name) < 0]
         return found if 0 < self.step_decay <= 1 else [*found, "step_decay must be above 0 and at most 1"]
@@ -58,6 +61,9 @@ class ItemKNN(Recommender):
 
     def _fit(self, data: Dataset, run: Run) -> Learned:
         config: ItemKNNConfig = self.config
+        data = data.frequent(config.min_events)
+        if not len(data):
+            raise InsufficientData(f"item_knn found no item with {config.min_events} or more interactions")
         x = data.inputs(combine=config.combine, half_life_days=config.fit_half_life_days, since_end=True)  # (U, n)
         if config.weighting != "none":
             if config.weighting == "tfidf":
