@@ -232,6 +232,8 @@ SCALARS = {
 """Settings that are single values, and `ML_CATALOG`, whose grammar the catalogue checks."""
 
 _current: MLSettings | None = None
+_wrong = ""
+"""What is wrong with the settings, once read: a page must not pay for reading them again and again."""
 
 
 def _together(values: Mapping[str, Any]) -> list[Problem]:
@@ -294,23 +296,26 @@ def foreign_names() -> dict[str, str]:
 
 def get_settings() -> MLSettings:
     """The settings in force; raises `ConfigError` with every problem at once when they are wrong."""
-    global _current
+    global _current, _wrong
     if _current is None:
+        if _wrong:
+            raise ConfigError(_wrong)
         settings, problems = read()
         # Switched off, the app must not be able to hurt: whatever else is wrong waits until it is switched on.
         if problems and (settings.enabled or any(problem.where == "ML_ENABLED" for problem in problems)):
             lines = [f"- {problem.message} {problem.hint}" for problem in problems]
             count = "One setting is" if len(lines) == 1 else f"{len(lines)} settings are"
-            raise ConfigError("\n".join([f"{count} wrong.", *lines]))
+            _wrong = "\n".join([f"{count} wrong.", *lines])
+            raise ConfigError(_wrong)
         _current = settings
     return _current
 
 
 def reset(*, setting: str | None = None, **kwargs: Any) -> None:
     """Forget what was read; the next `get_settings()` reads again. A receiver of `setting_changed`."""
-    global _current
+    global _current, _wrong
     if setting is None or setting in SCALARS or setting in SECTIONS or setting == "BASE_DIR":
-        _current = None
+        _current, _wrong = None, ""
         # Only where adapters were ever built: this module is the lower one and must not import them.
         adapters = sys.modules.get("ml_models.adapters.build")
         if adapters is not None:

@@ -146,6 +146,21 @@ def test_the_tables_must_come_from_orm(monkeypatch):
     assert "ml.E006" in ids()
 
 
+def test_wrong_settings_are_read_once_and_anew_after_a_change(monkeypatch):
+    """Else every page of a shop with a slip in its settings would pay for reading them all."""
+    reads, read = [], ml_settings.read
+    monkeypatch.setattr(ml_settings, "read", lambda: reads.append(1) or read())
+    with override_settings(ML_TRACKING={"track_page_view": True}):
+        said = set()
+        for _ in range(3):
+            with pytest.raises(ConfigError) as caught:
+                get_settings()
+            said.add(str(caught.value))
+    assert len(said) == len(reads) == 1
+    assert get_settings().enabled
+    assert len(reads) == 2
+
+
 def test_switched_off_nothing_else_can_hurt():
     with override_settings(ML_ENABLED=False, ML_MODELS=["x"], ML_API={"nonsense": 1}):
         assert get_settings().enabled is False
