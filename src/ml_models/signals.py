@@ -57,8 +57,10 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
     """Record one event of the request's visitor; keys that are no columns go to `data`."""
     try:
         event_id, user_id = None, fields.pop("user_id", None)
-        if "order_id" in fields:
-            fields["order_id"] = str(fields["order_id"])
+        if fields.get("order_id") is not None:
+            fields["order_id"] = external_id(fields["order_id"])
+        elif event_type in (EventType.PURCHASE, EventType.REFUND):
+            raise ValueError("The order has no id. Save it first, or all such orders would pass for one.")
         if event_type is EventType.PURCHASE:
             event_type, event_id = _purchase(fields["order_id"])
         elif event_type is EventType.PRODUCT_VIEW and request is not None:

@@ -122,6 +122,20 @@ def test_a_purchase_is_a_hint_where_the_orders_are_mapped(recorded, request_):
     assert (event.items[0].unit_price, event.items[0].quantity, event.data) == (150, 60, {"coupon": "SAVE10"})
 
 
+@pytest.mark.parametrize("emit", [signals.emit_purchase, signals.emit_refund])
+def test_an_order_without_an_id_is_refused(recorded, request_, emit, caplog):
+    caplog.set_level("CRITICAL", "bunoraa.ml")
+    assert emit(request_, None, items=[1]) is None
+    assert recorded.events == []
+    assert counters.snapshot()["emit.failed"] == 1
+    assert signals.emit_checkout_step(request_, step=1, order_id=None)
+
+
+def test_an_order_may_be_given_as_it_is(recorded, request_):
+    signals.emit_purchase(request_, Product(pk=12))  # any model's instance stands for its key
+    assert recorded.events[0].order_id == "12"
+
+
 def test_a_purchase_is_one_where_they_are_not(recorded, request_, settings):
     settings.ML_CATALOG = {}
     recorded.install()

@@ -41,5 +41,5 @@ def external_id(product: Any) -> str:
     elif not isinstance(product, str | int | uuid.UUID) or isinstance(product, bool):
         value = None
     if value is None or isinstance(value, Model) or str(value) == "":
-        raise ValueError(f"{product!r} has no id. Give a saved product or its id.")
+        raise ValueError(f"{product!r} has no id. Give a saved object or its id.")
     return str(value)
