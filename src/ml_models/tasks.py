@@ -113,12 +113,19 @@ def export_training_data_task() -> dict[str, Any]:
 
 @_task("ml.generate_report")
 def generate_report_task() -> list[str]:
-    """Write the evaluation of what serves to `<data>/reports/<day>.json` and `.html`; returns the paths."""
+    """Write the evaluation of what serves to `<data>/reports/<day>.json` and `.html`; returns the paths.
+
+    The day is the shop's (`TIME_ZONE`).
+    """
+    from django.utils import timezone
+
     from ml_models.core import clock
     from ml_models.reports import evaluate_models, write_report
     from ml_models.settings import get_settings
 
-    target = get_settings().storage.data / "reports" / f"{clock.now():%Y-%m-%d}.json"
+    # The day people mean: a report made at 6 in the morning in Dhaka is not yesterday's.
+    day = timezone.localtime(clock.now()).date()
+    target = get_settings().storage.data / "reports" / f"{day.isoformat()}.json"
     return [str(path) for path in write_report(evaluate_models(), target)]
 
 
