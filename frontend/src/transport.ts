@@ -60,6 +60,8 @@ export class Transport {
         credentials: "same-origin",
         keepalive: new Blob([body]).size < KEEPALIVE,
       }).then((answer) => {
+        // Until its body is read, the browser holds the request, and its share of the keepalive bytes, open.
+        answer.text().catch(() => undefined);
         if (answer.status === 429 || answer.status >= 500) {
           again(Math.max(WAIT, Number(answer.headers.get("Retry-After")) * 1000 || 0));
         }

@@ -45,7 +45,7 @@ function page({ product, marked = [], timing, answers = [], fetch, storage = new
       ((url, options) => {
         posts.push({ url, ...options, body: JSON.parse(options.body) });
         const status = answers.shift() ?? 200;
-        return Promise.resolve({ status, headers: { get: () => null } });
+        return Promise.resolve({ status, headers: { get: () => null }, text: async () => "" });
       }),
   };
   window.window = window;
@@ -208,7 +208,7 @@ test("a network that fails loses nothing while the page lives", async () => {
     fetch: (url, options) => {
       if (broken) return Promise.reject(new TypeError("offline"));
       seen.push(...JSON.parse(options.body).events);
-      return Promise.resolve({ status: 200, headers: { get: () => null } });
+      return Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" });
     },
   });
   await shop.tick(0);
