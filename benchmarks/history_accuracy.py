@@ -141,8 +141,8 @@ def _compare(ctx: Any, job: dict[str, Any], ours: dict[str, Any], folder: Path, 
     if "ease_as_shipped" in theirs:
         shipped = theirs["ease_as_shipped"]
         report.note(
-            f"RecTools 0.19 learns the weights of EASE as its paper does but ranks by their transpose; the table scores "
-            f"its weights as the paper does. As shipped, on {job['set']}: NDCG@10 {shipped['ndcg']:.4f}, HR@10 "
+            f"RecTools 0.19 learns the weights of EASE as its paper does but ranks by their transpose; the table "
+            f"scores its weights as the paper does. As shipped, on {job['set']}: NDCG@10 {shipped['ndcg']:.4f}, HR@10 "
             f"{shipped['hr']:.4f}."
         )
     rows = []
@@ -183,7 +183,9 @@ def run(ctx: Any) -> Report:
             rows += _rows(f"{name}, newest 14 days", judged)
             gaps = [gap for model in models[1:] if (gap := _gap(judged, model)) is not None]
             best = max(gaps, key=lambda gap: gap["low"])
-            report.figure(f"{name}: best of item_knn and ease over popular, NDCG@10, low end", best["low"], (">", 0))
+            # the quick form has 203 visitors and one model here: reported, and judged on the 2,174 held-out buys below
+            target = None if ctx.quick else (">", 0)
+            report.figure(f"{name}: best of item_knn and ease over popular, NDCG@10, low end", best["low"], target)
             (ctx.out / f"{name}.html").write_bytes((shop.folder / "report.html").read_bytes())
             if held.is_file():
                 buys = shop.evaluate("--holdout", str(held))
