@@ -44,6 +44,7 @@ def evaluate_models(
     exclude_seen: bool = False,
     target_types: Collection[str] | None = None,
     holdout: Sequence[tuple[str, str]] | None = None,
+    live: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate the champions beside the baselines; figures with intervals and paired differences, plain JSON values.
@@ -76,8 +77,8 @@ def evaluate_models(
             f"no visitor is known both before and in the newest {settings.models.test_days} days",
             'Collect for longer, import history with python manage.py ml_import, or lower ML_MODELS["test_days"].',
         )
-    if target_types is not None and holdout is None:
-        split = _with_targets(data, split, target_types)
+    if holdout is None and (live or target_types is not None):
+        split = _resplit(data, split, target_types, live)
     evaluations: dict[str, Evaluation] = {}
     described: list[dict[str, Any]] = []
     for name in [*chosen, *beside]:
@@ -126,7 +127,7 @@ def evaluate_models(
     return {
         "generated_at": clock.now().isoformat(),
         "protocol": {
-            "split": "held-out list" if holdout is not None else "global time split",
+            "split": "held-out list" if holdout is not None else "global time split" + (", live" if live else ""),
             "cutoff": split.cutoff.isoformat() if split.cutoff else None,
             "test_days": None if holdout is not None else settings.models.test_days,
             "catalogue": "full",
@@ -145,13 +146,15 @@ def evaluate_models(
     }
 
 
-def _with_targets(data: TrainingData, split: Split, target_types: Collection[str]) -> Split:
-    from ml_models.core.splits import global_time_split
+def _resplit(data: TrainingData, split: Split, target_types: Collection[str] | None, live: bool) -> Split:
+    from ml_models.core.splits import global_time_split, live_split
 
     known = set(data.staged.type_names)
-    unknown = sorted(set(target_types) - known)
+    unknown = sorted(set(target_types or ()) - known)
     if unknown:
         raise ConfigError(f"{', '.join(unknown)} is no event type that trains. Known: {', '.join(sorted(known))}.")
+    if live and split.cutoff is not None:
+        return live_split(data.staged, split.cutoff, target_types=target_types)
     return global_time_split(data.staged, cutoff=split.cutoff, target_types=target_types)
 
 

@@ -11,7 +11,7 @@ from ml_models.core.data_loader import Dataset, load_interactions, type_weights
 from ml_models.core.event import Event, EventItem
 from ml_models.core.keyed_ids import key_rows, keyed_id
 from ml_models.core.lake_schema import to_frame
-from ml_models.core.splits import cutoff_before, given_holdout, global_time_split, leave_last_out
+from ml_models.core.splits import cutoff_before, given_holdout, global_time_split, leave_last_out, live_split
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -278,6 +278,46 @@ def test_targets_may_be_of_one_type_while_all_types_train():
     split = global_time_split(data, 1, target_types={"purchase"})
     assert len(split.train) == 2
     assert [split.train.item_ids.names[i] for i in split.test.items] == ["a"]
+
+
+def test_a_live_split_carries_the_first_half_and_judges_by_the_second():
+    day = 86_400_000_000
+    rows = [("u", "a", 0, "product_view"), ("v", "b", 1, "product_view")]
+    newest = [("u", "b", 10, "product_view"), ("u", "a", 20, "cart_add"), ("u", "b", 30, "purchase")]
+    new = [("w", "b", 5, "product_view"), ("w", "a", 5, "product_view"), ("w", "a", 6, "purchase")]
+    one = [("v", "a", 7, "product_view"), ("v", "b", 7, "product_view")]  # one moment: nothing to cut
+    later = [(visitor, item, day + time, kind) for visitor, item, time, kind in newest + new + one]
+    data = Dataset.from_frame(frame(rows + later))
+    cutoff = datetime(1970, 1, 2, tzinfo=UTC)
+    split = live_split(data, cutoff)
+    assert split.train.fingerprint() == global_time_split(data, cutoff=cutoff).train.fingerprint()
+    assert split.test.visitors == ("u", "w")
+    assert split.test.users.tolist() == [0, -1]
+    carried = {visitor: [(event.item_id, event.event_type) for event in past] for visitor, past in split.recent.items()}
+    assert carried == {
+        "u": [("b", "product_view")],
+        "w": [("a", "product_view"), ("b", "product_view")],
+    } or carried == {"u": [("b", "product_view")], "w": [("b", "product_view"), ("a", "product_view")]}
+    names = split.train.item_ids.names
+    judged = [(row, names[item]) for row, item in zip(split.test.rows, split.test.items, strict=True)]
+    assert judged == [(0, "a"), (0, "b"), (1, "a")]
+    only = live_split(data, cutoff, target_types={"purchase"})
+    assert [(row, names[item]) for row, item in zip(only.test.rows, only.test.items, strict=True)] == [
+        (0, "b"),
+        (1, "a"),
+    ]
+
+
+@given(events_of_visitors, events_of_visitors)
+def test_a_live_query_knows_nothing_from_its_targets_on(rows, later):
+    day = 86_400_000_000
+    later = [(visitor, item, time + day, kind) for visitor, item, time, kind in later]
+    split = live_split(
+        Dataset.from_frame(frame([row for row in rows if row[2] < day] + later)), datetime(1970, 1, 2, tzinfo=UTC)
+    )
+    for visitor, past in split.recent.items():
+        times = sorted({time for who, _, time, _ in later if who == visitor})
+        assert max(event.at.timestamp() for event in past) * 1e6 < times[len(times) // 2]
 
 
 def test_leave_last_out():

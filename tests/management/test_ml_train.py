@@ -133,6 +133,16 @@ def test_evaluate_one_model_keeps_the_baselines_beside_it():
     assert out.count("untrained") == 2
 
 
+def test_evaluate_with_live_histories(tmp_path):
+    run("ml_train")
+    run("ml_evaluate", "--live", "--output", str(tmp_path / "live.json"))
+    run("ml_evaluate", "--output", str(tmp_path / "frozen.json"))
+    live, frozen = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("live", "frozen"))
+    assert (live["protocol"]["split"], frozen["protocol"]["split"]) == ("global time split, live", "global time split")
+    assert live["protocol"]["cutoff"] == frozen["protocol"]["cutoff"]
+    assert live["models"][0]["metrics"]["ndcg"] != frozen["models"][0]["metrics"]["ndcg"]
+
+
 def test_evaluate_an_untrained_model():
     with pytest.raises(
         CommandError, match=r"^Model not found: ease\. Train it first: python manage\.py ml_train --model ease$"

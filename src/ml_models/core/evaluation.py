@@ -86,11 +86,11 @@ def evaluate(
 
     `history`: newest interactions a query carries (None = all). `exclude_seen` leaves out what the visitor met in
     training; False by default, since repeats belong to shops. `include_new` also asks for visitors the training never
-    met. `max_users` draws a sample of visitors with `seed`, never of items.
+    met and of whom nothing is known. `max_users` draws a sample of visitors with `seed`, never of items.
     """
     train, test = split.train, split.test
     if not include_new:
-        test = test.select(test.users >= 0)
+        test = test.select((test.users >= 0) | np.array([name in split.recent for name in test.visitors], dtype=bool))
     test = _sample(test, max_users, seed)
     lists = np.full((len(test), k), -1, dtype=np.int64)
     profile = np.full(len(test), np.nan)
@@ -98,12 +98,16 @@ def evaluate(
     met = train.matrix()
     popularity = np.asarray(met.sum(axis=0)).ravel() / max(train.n_users, 1)
     for row, (visitor, user) in enumerate(zip(test.visitors, test.users.tolist(), strict=True)):
-        past = train.history(user, history) if user >= 0 else ()
+        past = (train.history(user, history) if user >= 0 else ()) + split.recent.get(visitor, ())
+        past = past if history is None else past[-history:]
         seen = met.indices[met.indptr[user] : met.indptr[user + 1]] if user >= 0 else np.empty(0, dtype=np.int64)
         if user >= 0:
             profile[row] = popularity[seen].mean()
             amount[row] = len(seen)
-        banned = frozenset(train.item_ids.names[item] for item in seen.tolist()) if exclude_seen else frozenset[str]()
+        banned = frozenset[str]()
+        if exclude_seen:
+            banned = frozenset(train.item_ids.names[item] for item in seen.tolist())
+            banned |= {event.item_id for event in split.recent.get(visitor, ())}
         query = Query(limit=k, visitor=visitor, history=past, exclude=banned, now=split.cutoff)
         names, _ = ranker.top(query, k, banned)
         places = train.item_ids.ids(names)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_models.core.data_loader import Dataset
+from ml_models.core.query import Interaction
 
-__all__ = ["Holdout", "Split", "cutoff_before", "given_holdout", "global_time_split", "leave_last_out"]
+__all__ = ["Holdout", "Split", "cutoff_before", "given_holdout", "global_time_split", "leave_last_out", "live_split"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +54,9 @@ class Split:
     test: Holdout
     cutoff: datetime | None = None
     """Every interaction of `train` is before, every target at or after it; None where visitors have their own."""
+    recent: Mapping[str, tuple[Interaction, ...]] = field(default_factory=dict)
+    """Visitor key -> what the visitor did between the cutoff and the targets, oldest first. A query carries it, as it
+    does in the shop; no model learns from it."""
 
 
 def given_holdout(train: Dataset, pairs: Iterable[tuple[str, str]]) -> Holdout:
@@ -109,6 +113,39 @@ def global_time_split(
         chosen = np.array([name in target_types for name in data.type_names], dtype=bool)
         wanted = later & chosen[data.types]
     return Split(train, _holdout(data, wanted, train), cutoff)
+
+
+def live_split(
+    data: Dataset,
+    cutoff: datetime,
+    *,
+    target_types: Collection[str] | None = None,
+) -> Split:
+    """The global time split as a shop serves it: the model is frozen at the cutoff, the visitors' histories are not.
+
+    What a visitor did in the newest days is cut in half by time: the first half is carried by the query, the second
+    half holds the targets (fold-in of held-out visitors, as in Liang et al. 2018 and Steck 2019, but in order of time).
+    Visitors the training never met are asked about too; those of one moment only are left out.
+    """
+    split = global_time_split(data, cutoff=cutoff, target_types=target_types)
+    start = int((cutoff - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+    later = np.flatnonzero(data.times >= start)
+    users, begins = np.unique(data.users[later], return_index=True)
+    targets = np.zeros(len(data), dtype=bool)
+    recent: dict[str, tuple[Interaction, ...]] = {}
+    for user, rows in zip(users.tolist(), np.split(later, begins[1:]), strict=True):
+        times = data.times[rows]
+        moments = np.unique(times)
+        if len(moments) < 2:
+            continue
+        middle = moments[len(moments) // 2]
+        targets[rows[times >= middle]] = True
+        carried = int((times < middle).sum())
+        recent[data.user_ids.names[user]] = data.history(user, len(rows))[:carried]
+    if target_types is not None:
+        chosen = np.array([name in target_types for name in data.type_names], dtype=bool)
+        targets &= chosen[data.types]
+    return Split(split.train, _holdout(data, targets, split.train), cutoff, recent)
 
 
 def leave_last_out(data: Dataset) -> Split:

@@ -7,12 +7,13 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 
 
-class Command(BaseCommand):
+class Command(MLCommand):
     help = (
         "Evaluate the serving models' recipes on the newest days, or on a held-out file, beside the baselines: the "
         "full catalogue, 95 % intervals over visitors."
@@ -30,6 +31,12 @@ class Command(BaseCommand):
             help='newest interactions in a query, 0 = all (default: ML_SERVING["history"])',
         )
         parser.add_argument("--target", metavar="TYPE", action="append", help="judge only by these event types")
+        parser.add_argument(
+            "--live",
+            action="store_true",
+            help="as the shop serves: the model stops before the newest days, the histories do not (the first half of "
+            "a visitor's newest days is known, the second is judged)",
+        )
         parser.add_argument("--exclude-seen", action="store_true", help="leave out products the visitor met before")
         parser.add_argument(
             "--holdout",
@@ -43,6 +50,8 @@ class Command(BaseCommand):
 
         if options["k"] < 1:
             raise CommandError("--k must be 1 or more.")
+        if options["live"] and options["holdout"]:
+            raise CommandError("--live is about the newest days in the lake; leave --holdout or --live out.")
         history = -1 if options["history"] is None else options["history"] or None
         try:
             if not get_settings().enabled:
@@ -52,6 +61,7 @@ class Command(BaseCommand):
                 k=options["k"],
                 history=history,
                 exclude_seen=options["exclude_seen"],
+                live=options["live"],
                 target_types=options["target"],
                 holdout=_pairs(options["holdout"]) if options["holdout"] else None,
             )
