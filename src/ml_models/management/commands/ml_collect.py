@@ -6,15 +6,16 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
 
-class Command(BaseCommand):
+class Command(MLCommand):
     help = (
         "Bring queued events into the lake (--process), refresh user profiles (--profiles) and product figures "
         "(--products), write the lake as Parquet files (--export), take dead letters again (--replay), or drop what is "

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ml_models.data_collection.importer.run import ImportFile, ImportResult
 
 
-class Command(BaseCommand):
+class Command(MLCommand):
     """Import history; running it again, also after it was killed, never doubles an event."""
 
     help = "Import past events into the lake: the shop's own orders and history tables, or files."

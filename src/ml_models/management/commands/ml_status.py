@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ml_models import __version__
 from ml_models.core import clock
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from ml_models.data_collection.status import Part
 
 
-class Command(BaseCommand):
+SHOWN = ("ndcg", "hr", "coverage")
+"""Metrics of the table; `--json` has all."""
+
+
+class Command(MLCommand):
     """Shows the state; changes nothing."""
 
     help = "Show the state of models, data and queue. Exit code 1 when something is broken."
@@ -128,7 +133,8 @@ def _health(values: Mapping[str, Any]) -> Table:
             state = f"v{latest['version']} {latest['status']}" if latest else "not trained"
             table.add_row(name, state, "-", "-", "-", "-", style="yellow")
             continue
-        metrics = ", ".join(f"{key} {value:.4f}" for key, value in list(model["metrics"].items())[:3])
+        shown = [key for start in SHOWN for key in model["metrics"] if key.lower().startswith(start)]
+        metrics = ", ".join(f"{key} {model['metrics'][key]:.4f}" for key in shown)
         table.add_row(
             name,
             f"v{model['champion']}",

@@ -7,12 +7,13 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 
 
-class Command(BaseCommand):
+class Command(MLCommand):
     """Reads orders since the last run, or all of them, and writes what the lake does not hold yet."""
 
     help = "Bring the shop's orders (ML_CATALOG order, order_line) into the lake. Harmless to repeat."

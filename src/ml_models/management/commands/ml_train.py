@@ -6,12 +6,13 @@ import time
 from argparse import ArgumentParser
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from ml_models.core.errors import MLError
+from ml_models.management.base import MLCommand
 
 
-class Command(BaseCommand):
+class Command(MLCommand):
     help = (
         "Train models: read the lake, evaluate on the newest days beside the baselines, fit on everything, store the "
         "version, and promote it when it is not worse than the one that serves."
