@@ -1,6 +1,11 @@
 """The tables of the app (label `ml`): small state only; events live in the lake, models in the model store."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 __all__ = [
@@ -11,7 +16,36 @@ __all__ = [
     "ServingModel",
     "SyncState",
     "UserProfile",
+    "UtcDateTimeField",
 ]
+
+
+class UtcDateTimeField(models.DateTimeField):
+    """A moment: aware UTC in Python, whatever the shop's `USE_TZ` is.
+
+    With `USE_TZ = False` the column holds local times of `TIME_ZONE`, as the shop's own tables do, and databases such
+    as SQLite refuse aware times. The hour that the end of daylight saving repeats is read as its first occurrence.
+    """
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """The moment as the database takes it."""
+        if not prepared:
+            value = self.get_prep_value(value)
+        # A connection has no time zone where USE_TZ is False.
+        if connection.timezone is None and isinstance(value, datetime) and timezone.is_aware(value):
+            value = timezone.make_naive(value, timezone.get_default_timezone())
+        return super().get_db_prep_value(value, connection, prepared=True)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Aware UTC."""
+        if isinstance(value, datetime) and timezone.is_naive(value):
+            return timezone.make_aware(value, timezone.get_default_timezone()).astimezone(UTC)
+        return value
+
+    def deconstruct(self) -> Any:
+        """A plain column to migrations."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.DateTimeField", args, kwargs
 
 
 class ModelVersion(models.Model):
@@ -21,8 +55,8 @@ class ModelVersion(models.Model):
     version = models.PositiveIntegerField()
     kind = models.CharField(max_length=32, blank=True)
     status = models.CharField(max_length=16, default="training")
-    created_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = UtcDateTimeField()
+    finished_at = UtcDateTimeField(null=True, blank=True)
     trigger = models.CharField(max_length=32, default="manual")
     seed = models.BigIntegerField(default=0)
     config = models.JSONField(default=dict)
@@ -46,7 +80,7 @@ class ServingModel(models.Model):
 
     name = models.CharField(max_length=64, primary_key=True)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
-    since = models.DateTimeField()
+    since = UtcDateTimeField()
 
     class Meta:
         verbose_name = _("serving model")
@@ -61,7 +95,7 @@ class Promotion(models.Model):
     name = models.CharField(max_length=64)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="promotions")
     previous = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
-    at = models.DateTimeField()
+    at = UtcDateTimeField()
     by = models.CharField(max_length=150)
     reason = models.TextField(blank=True)
 
@@ -80,7 +114,7 @@ class OnlineInteraction(models.Model):
     visitor = models.CharField(max_length=160)
     item_id = models.CharField(max_length=64)
     event_type = models.CharField(max_length=32)
-    at = models.DateTimeField()
+    at = UtcDateTimeField()
 
     class Meta:
         verbose_name = _("online interaction")
@@ -94,10 +128,10 @@ class UserProfile(models.Model):
     """What the lake says about one visitor, for reading online by key in one query."""
 
     visitor = models.CharField(max_length=160, primary_key=True)
-    updated_at = models.DateTimeField()
-    first_seen = models.DateTimeField(null=True)
-    last_seen = models.DateTimeField(null=True)
-    last_order = models.DateTimeField(null=True)
+    updated_at = UtcDateTimeField()
+    first_seen = UtcDateTimeField(null=True)
+    last_seen = UtcDateTimeField(null=True)
+    last_order = UtcDateTimeField(null=True)
     events = models.PositiveIntegerField(default=0)
     orders = models.PositiveIntegerField(default=0)
     value_minor = models.BigIntegerField(default=0)
@@ -115,7 +149,7 @@ class ProductStats(models.Model):
     """Views, carts, purchases and revenue of one product over 1, 7 and 30 days."""
 
     item_id = models.CharField(max_length=64, primary_key=True)
-    updated_at = models.DateTimeField()
+    updated_at = UtcDateTimeField()
     views_30d = models.PositiveIntegerField(default=0)
     carts_30d = models.PositiveIntegerField(default=0)
     purchases_30d = models.PositiveIntegerField(default=0)
@@ -136,9 +170,9 @@ class SyncState(models.Model):
     """Watermark of an incremental reader, such as `orders`."""
 
     name = models.CharField(max_length=64, primary_key=True)
-    watermark = models.DateTimeField(null=True)
+    watermark = UtcDateTimeField(null=True)
     data = models.JSONField(default=dict)
-    updated_at = models.DateTimeField()
+    updated_at = UtcDateTimeField()
 
     class Meta:
         verbose_name = _("sync state")

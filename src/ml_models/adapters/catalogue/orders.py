@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from ml_models.adapters.catalogue.expressions import Expression
 from ml_models.adapters.catalogue.mapping import MEANINGS, History, Orders
 from ml_models.adapters.catalogue.products import Reader
-from ml_models.adapters.catalogue.values import guest_key, to_date_time, to_decimal, to_json, to_text
+from ml_models.adapters.catalogue.values import guest_key, to_column, to_date_time, to_decimal, to_json, to_text
 from ml_models.core.ports import HistoryEvent, Order, OrderItem
 
 __all__ = ["HistoryReader", "OrderReader"]
@@ -93,9 +93,9 @@ class OrderReader(_RowReader):
         rows = self.mapping.rows.all()
         if since is None:
             return rows
-        condition = Q(**{f"{self.mapping.when_lookup}__gte": since})
-        if self.mapping.updated_lookup:
-            condition |= Q(**{f"{self.mapping.updated_lookup}__gte": since})
+        condition = Q()
+        for lookup in filter(None, (self.mapping.when_lookup, self.mapping.updated_lookup)):
+            condition |= Q(**{f"{lookup}__gte": to_column(since, rows, lookup)})
         return rows.filter(condition)
 
     def _chunks(self, rows: QuerySet[Any]) -> Iterator[list[tuple[Any, list[Any]]]]:
@@ -196,7 +196,7 @@ class HistoryReader(_RowReader):
         """Oldest first, in chunks by time and primary key."""
         when = self.mapping.when_lookup
         rows = self.mapping.rows.all()
-        chosen = rows if since is None else rows.filter(**{f"{when}__gte": since})
+        chosen = rows if since is None else rows.filter(**{f"{when}__gte": to_column(since, rows, when)})
         for part in key_chunks(chosen, when, "pk"):
             found = self.mapping.rows.related(rows.filter(pk__in=part)).order_by(when, "pk")
             yield from self._read(list({row.pk: row for row in found}.values()))

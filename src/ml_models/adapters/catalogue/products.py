@@ -18,6 +18,7 @@ from ml_models.adapters.catalogue.mapping import Products, wants_queryset
 from ml_models.adapters.catalogue.values import (
     IdCodec,
     to_bool,
+    to_column,
     to_date_time,
     to_decimal,
     to_json,
@@ -282,7 +283,7 @@ class ProductReader(Reader):
         rows = self.mapping.rows.all()
         updated = self.mapping.updated_lookup
         if since is not None and updated:
-            rows = rows.filter(**{f"{updated}__gt": since})
+            rows = rows.filter(**{f"{updated}__gt": to_column(since, rows, updated)})
         rows = self.mapping.rows.related(rows.order_by("pk"))
         last: Any = None
         while True:

@@ -8,14 +8,26 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import connections
-from django.db.models import Field, IntegerField
+from django.db.models import Field, FloatField, IntegerField, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-__all__ = ["IdCodec", "guest_key", "to_bool", "to_date_time", "to_decimal", "to_json", "to_text", "to_texts", "to_url"]
+__all__ = [
+    "IdCodec",
+    "guest_key",
+    "to_bool",
+    "to_column",
+    "to_date_time",
+    "to_decimal",
+    "to_json",
+    "to_text",
+    "to_texts",
+    "to_url",
+]
 
 
 def to_text(value: Any) -> str:
@@ -75,6 +87,26 @@ def to_date_time(value: Any) -> datetime | None:
     if timezone.is_naive(moment):
         moment = timezone.make_aware(moment, timezone.get_default_timezone())
     return moment.astimezone(UTC)
+
+
+def to_column(moment: datetime, rows: QuerySet[Any], lookup: str) -> datetime | float:
+    """An aware moment as a filter of `rows` takes it: the way back of `to_date_time`.
+
+    Naive in the shop's TIME_ZONE where `USE_TZ` is False, and Unix seconds for a column of numbers.
+    """
+    model, field = rows.model, None
+    try:
+        for name in lookup.split(LOOKUP_SEP):
+            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+            model = getattr(field, "related_model", None) or model
+    except FieldDoesNotExist:  # an annotation
+        field = None
+    if isinstance(field, IntegerField | FloatField):
+        return moment.timestamp() if isinstance(field, FloatField) else int(moment.timestamp())
+    # A connection has no time zone where USE_TZ is False.
+    if connections[rows.db].timezone is None:
+        return timezone.make_naive(moment, timezone.get_default_timezone())
+    return moment
 
 
 def to_json(value: Any) -> Any:
