@@ -4,7 +4,7 @@ import json
 
 import pytest
 from django.db import OperationalError
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from ml_models.core import clock
 from ml_models.core.errors import CatalogueError
@@ -115,6 +115,12 @@ def test_only_get(client, stocked):
         assert response.headers["Allow"] == "GET, HEAD"
         assert response.json()["status"] == "error"
     assert client.head(URL).status_code == 200
+
+
+def test_a_wrong_method_is_405_where_the_host_checks_csrf(stocked, settings):
+    settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware", *settings.MIDDLEWARE]
+    response = Client(enforce_csrf_checks=True).post(URL)
+    assert (response.status_code, response.json()["status"]) == (405, "error")
 
 
 def test_no_cache_keeps_or_shares_it(client, stocked):
