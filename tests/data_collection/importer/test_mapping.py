@@ -157,3 +157,15 @@ def test_pairs():
     assert parse_pairs(["user = id, item=sku", "time=t"], "--map") == {"user": "id", "item": "sku", "time": "t"}
     with pytest.raises(ConfigError, match="'user' is not such a pair"):
         parse_pairs(["user"], "--map")
+
+
+def test_numbers_too_large_to_calculate_with_are_bad_rows_and_no_crash():
+    columns = {"price": "p", "quantity": "q"}
+    mapped = apply(columns, {"currency": "CLF"}, p=["1", "9" * 32, "1", "99999999999999"], q=["1", "1", "9" * 30, "1"])
+    assert reasons(mapped) == {1: "bad_price", 2: "bad_quantity", 3: "bad_price"}
+    assert mapped.events["unit_price"].to_list() == [10_000]  # CLF has four decimals
+
+
+def test_the_place_of_the_lines_total_is_taken():
+    with pytest.raises(ConfigError, match=r"data\.total"):
+        ColumnMap(columns={**BASE, "total": "t", "data.total": "x"}, event_type="purchase")

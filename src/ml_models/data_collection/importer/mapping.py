@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -72,6 +73,8 @@ _COMMON = {
 _LONGEST = {"product_id": 64, "variant_id": 64, "user_id": 150, "anonymous_id": 150, "session_id": 150, "order_id": 150}
 """Longest ids taken; characters. They are as wide as the tables that hold them."""
 _MAX_TEXT = 1024
+_LARGEST = Decimal(10**14)
+"""Largest price or quantity that is calculated with; in minor units it still fits 64 bits. Beyond it is no number."""
 _EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _ISO = (
@@ -159,6 +162,8 @@ class ColumnMap:
             raise ConfigError("What happened? Give --type product_view (every row) or map a column: type=COLUMN.")
         if {"price", "total"} <= columns.keys():
             raise ConfigError("--map takes price=COLUMN (of one piece) or total=COLUMN (of the line), not both.")
+        if {"total", "data.total"} <= columns.keys():
+            raise ConfigError("--map total=COLUMN is kept as data.total itself: choose another name for data.total.")
         for word, name in [("--type", self.event_type), *self.types.items()]:
             if name and name not in self._vocabulary:
                 close = difflib.get_close_matches(name, self._vocabulary, n=1)
@@ -274,6 +279,7 @@ class ColumnMap:
             if self.decimal == ",":
                 cell = cell.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
         number = cell.cast(pl.Decimal(38, 6), strict=False)
+        number = number.set(((number > _LARGEST) | (number < -_LARGEST)).fill_null(False), None)
         return number, cell.is_not_null() & number.is_null()
 
     def _time(self, frame: pl.DataFrame, out: pl.DataFrame, problems: list[tuple[str, pl.Series, str | None]]) -> None:
