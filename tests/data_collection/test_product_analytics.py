@@ -11,7 +11,7 @@ from ml_models.core.lake_schema import to_frame
 from ml_models.data_collection.product_analytics import collect_products, get_stats, trend
 from ml_models.orm import ProductStats
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 NOW = datetime(2024, 6, 15, 10, 0, tzinfo=UTC)  # 12:00 in Berlin, the shop's TIME_ZONE
 
 

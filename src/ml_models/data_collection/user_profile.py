@@ -245,7 +245,10 @@ def _profiles(table: pl.DataFrame, now: datetime, currency: str) -> Iterator[Use
                 span = (row["last_order"] - row["first_order"]) / timedelta(days=1)
                 data["days_between_orders"] = round(span / (count - 1), 2)
         if row["categories"]:
-            data["categories"] = {one["category"]: round(one["share"], 4) for one in row["categories"]}
+            # A list, strongest first: PostgreSQL keeps no order of an object's keys.
+            data["categories"] = [
+                {"category": one["category"], "share": round(one["share"], 4)} for one in row["categories"]
+            ]
         if row["price_mid"] is not None:
             data["price"] = {"low": row["price_low"], "middle": row["price_mid"], "high": row["price_high"]}
         yield UserProfile(
