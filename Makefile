@@ -1,7 +1,8 @@
 # The few commands of this project. Each builds the environment it needs first; nothing has to be activated.
 #
 #   make demo [DATA=DIR]   a running demo shop, its address printed
-#   make test              the database contracts on PostgreSQL, where one can be had, then every test on SQLite
+#   make test              the database contracts on PostgreSQL, where one can be had, then every test on SQLite;
+#                          with npm, the tracker's build and tests too
 #   make lint              formatting, types, import contracts
 #   make docs              the documentation as a site in site/
 #   make venv              only the environment
@@ -40,7 +41,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv
 	$(PY) example/demo.py $(if $(DATA),--data $(DATA))
 
-test: venv
+# The tracker's tools. Without npm, or where it cannot download, the tests that need them skip and say so.
+frontend/node_modules/.installed: $(wildcard frontend/package-lock.json)
+	@if test -n "$^" && command -v npm >/dev/null && npm ci --prefix frontend --no-audit --no-fund; then touch $@; \
+	    else echo "The tracker's tools are not installed: its build and tests are skipped."; fi
+
+test: venv frontend/node_modules/.installed
 	$(PY) -m tests.on_postgres
 	$(PY) -m pytest $(PYTEST)
 

@@ -23,14 +23,14 @@ def checkout(tmp_path) -> Path:
     return tmp_path
 
 
-def make(folder: Path, *arguments: str) -> list[str]:
+def make(folder: Path, *arguments: str, path: str = os.environ["PATH"]) -> list[str]:
     """What the environment's Python was asked to do."""
     said = folder / ".venv/said"
     said.unlink(missing_ok=True)
     done = subprocess.run(
         ["make", f"PYTHON={sys.executable}", *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -83,3 +83,21 @@ def test_the_check_of_continuous_integration_is_a_valid_script():
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert "make lint test" in script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_trackers_tools_are_installed_once_where_npm_can(checkout, works):
+    frontend = checkout / "frontend"
+    frontend.mkdir()
+    (frontend / "package-lock.json").write_text("{}", encoding="utf-8")
+    npm = checkout / "bin/npm"
+    npm.parent.mkdir()
+    body = "mkdir -p frontend/node_modules" if works else "exit 1"
+    npm.write_text(f'#!/bin/sh\necho "$@" >> npm-said\n{body}\n', encoding="utf-8")
+    npm.chmod(0o755)
+    path = f"{npm.parent}:{os.environ['PATH']}"
+    make(checkout, "venv")
+    for _ in range(2):  # without the tools the other tests run all the same
+        assert make(checkout, "test", path=path)[-1].startswith("-m pytest")
+    said = (checkout / "npm-said").read_text(encoding="utf-8").splitlines()
+    assert said == ["ci --prefix frontend --no-audit --no-fund"] * (1 if works else 2)
