@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import apps
@@ -12,16 +13,23 @@ from ml_models.settings import get_settings
 
 __all__ = ["external_id", "id_path", "product_model"]
 
+_PRESETS = {"oscar": "catalogue.Product"}
+"""Product model of each preset; a forked app keeps its label."""
+
 
 def id_path() -> str:
     """Where `ML_CATALOG` says the id of a product stands, such as `pk` or `sku`."""
-    given = get_settings().catalog.get("product", {}).get("fields", {}).get("id")
+    given = (_section().get("fields") or {}).get("id")
     return given if isinstance(given, str) else "pk"
+
+
+def _section() -> Mapping[str, Any]:
+    return get_settings().catalog.get("product") or {}
 
 
 def product_model() -> type[Model] | None:
     """The shop's product model by `ML_CATALOG`, None where it is not mapped or not installed."""
-    label = get_settings().catalog.get("product", {}).get("model")
+    label = _section().get("model", _PRESETS.get(str(get_settings().catalog.get("preset"))))
     if not isinstance(label, str):
         return None
     try:

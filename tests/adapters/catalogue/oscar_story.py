@@ -19,6 +19,7 @@ from oscar.core.loading import get_class, get_model  # noqa: E402
 
 from ml_models.adapters.build import get_catalogue  # noqa: E402
 from ml_models.adapters.catalogue.oscar import in_stock  # noqa: E402
+from ml_models.data_collection import products as pages  # noqa: E402
 
 Product, ProductClass = get_model("catalogue", "Product"), get_model("catalogue", "ProductClass")
 Category, Partner = get_model("catalogue", "Category"), get_model("partner", "Partner")
@@ -168,6 +169,8 @@ def main():
             ],
             "history": [[e.event_type, names[e.product_id]] for e in catalogue.history()],
             "failures": dict(catalogue.failures),
+            "page_model": pages.product_model()._meta.label,
+            "page_id": pages.external_id(Product.objects.first()) == str(Product.objects.first().pk),
         },
         sys.stdout,
     )

@@ -73,3 +73,8 @@ def test_orders_name_the_parent_and_keep_the_child(story):
 def test_recorded_views_are_history(story):
     assert story["history"] == [["product_view", "parent"]]
     assert story["failures"] == {}
+
+
+def test_product_pages_are_known_by_the_presets_model(story):
+    assert story["page_model"] == "catalogue.Product"
+    assert story["page_id"]

@@ -191,18 +191,18 @@ def test_the_same_import_does_not_run_twice_at_once(lake, write, purchases, run,
     assert tried == [1]
 
 
-def test_variants_become_their_product(lake, write, purchases, run, monkeypatch, settings):
+@pytest.mark.parametrize(
+    "catalog", [{"product": {"variants": {"path": "variants[]", "id": "id"}}}, {"preset": "oscar"}]
+)
+def test_variants_become_their_product(lake, write, purchases, run, monkeypatch, catalog):
     class Shop:
         def canonical(self, ids):
             return {name: "parent" if name == "p1" else name for name in ids}
 
-    settings.ML_CATALOG = {
-        "product": {**settings.ML_CATALOG["product"], "variants": {"path": "variants[]", "id": "id"}}
-    }
     monkeypatch.setattr(
         module,
         "get_settings",
-        lambda: type("S", (), {"catalog": settings.ML_CATALOG, "site": "s", "storage": build.get_settings().storage}),
+        lambda: type("S", (), {"catalog": catalog, "site": "s", "storage": build.get_settings().storage}),
     )
     monkeypatch.setattr(module, "get_catalogue", lambda: Shop())
     run(purchases, write("a.csv", [["u", "p1", "2024-03-01", 1, "1"], ["u", "p2", "2024-03-01", 1, "1"]]))

@@ -142,8 +142,8 @@ def lake_rows(rows: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
 
 def _canonical(rows: pl.DataFrame) -> pl.DataFrame:
     """Variant ids -> parent product and variant, where the shop's mapping knows variants."""
-    product = get_settings().catalog.get("product", {})
-    if not isinstance(product, dict) or not product.get("variants"):
+    catalog = get_settings().catalog
+    if not ((catalog.get("product") or {}).get("variants") or catalog.get("preset")):  # a preset may map variants
         return rows
     found = get_catalogue().canonical(rows["product_id"].drop_nulls().unique().to_list())
     parents = {variant: parent for variant, parent in found.items() if variant != parent}
