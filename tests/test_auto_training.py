@@ -63,6 +63,19 @@ def shop(settings, tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("catalog", [{"product": {"model": "shop.Product"}}, {"preset": "oscar"}])
+def test_variants_train_as_their_product(shop, monkeypatch, catalog):
+    class Shop:
+        def canonical(self, ids):
+            return {one: "p0" if one == "p3" else one for one in ids}
+
+    monkeypatch.setattr(auto_training, "get_catalogue", Shop)
+    shop(ML_CATALOG=catalog)
+    names = auto_training.prepare().full.item_ids.names
+    assert "p0" in names
+    assert "p3" not in names
+
+
 def test_a_training_leaves_a_served_version_with_its_lineage(shop, tmp_path):
     record = auto_training.train("item_knn", trigger="manual")
     assert (record.version, record.status, record.kind, record.trigger) == (1, "ready", "item_item", "manual")

@@ -132,7 +132,7 @@ def _load(start: datetime, known_until: datetime | None) -> Dataset:
     types = [*type_weights(weights), "identity_link"]
     scan = get_event_store().scan(columns=COLUMNS, event_types=types, start=start)
     frame = interaction_frame(scan, weights=weights, known_until=known_until, keys=lake_keys()).collect()
-    if settings.catalog.get("product"):
+    if settings.catalog.get("product") or settings.catalog.get("preset"):
         ids = frame["item"].unique().to_list()
         mapping = {variant: parent for variant, parent in get_catalogue().canonical(ids).items() if variant != parent}
         if mapping:

@@ -56,14 +56,16 @@ class Command(MLCommand):
                 raise CommandError(str(error)) from error
 
     def _bar(self) -> Progress:
-        # To the error stream, so that a pipe gets the result only; Rich draws nothing where that is no terminal.
+        # To the error stream, so that a pipe gets the result only; nothing at all where that is no terminal.
+        console = Console(stderr=True)
         return Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
 
     def _counted(self, title: str, work: Callable[[Callable[[int, int], None]], Any]) -> Any:

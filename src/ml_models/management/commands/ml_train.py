@@ -75,7 +75,7 @@ class Command(MLCommand):
         done: list[tuple[Any, float]] = []
         failed: list[str] = []
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("reading the lake", total=None)
             data = prepare(force=force)
             for name in names:
