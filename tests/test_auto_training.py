@@ -14,6 +14,7 @@ from ml_models.core.errors import ConfigError, InsufficientData, ModelNotFound
 from ml_models.core.event import Event
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.query import Query
+from ml_models.testing.model_stores import small_artifact
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 SMALL = {"min_interactions": 100, "min_users": 10, "min_products": 10}
@@ -262,3 +263,60 @@ def test_without_matplotlib_the_figures_are_written_all_the_same(shop, tmp_path,
     auto_training.train("popular")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert reports.write_report(reports.evaluate_models(), tmp_path / "r.json") == [tmp_path / "r.json"]
+
+
+def test_a_slower_training_does_not_replace_one_begun_later(shop, monkeypatch):
+    export = models.get("popular").export
+    inner = []
+
+    def meanwhile(self, directory):
+        if not inner:  # another worker trains the same name, begun later and done sooner
+            inner.append(None)
+            inner[0] = auto_training.train("popular")
+        return export(self, directory)
+
+    monkeypatch.setattr(models.get("popular"), "export", meanwhile)
+    slow = auto_training.train("popular")
+    registry = auto_training.get_registry()
+    assert (slow.version, inner[0].version, registry.champion("popular").version) == (1, 2, 2)
+    assert slow.metrics == {"promoted": False, "reason": "version 2, begun later, was promoted meanwhile"}
+    assert registry.versions.get("popular", 1).metrics == slow.metrics
+
+
+def test_days_too_few_to_judge_by_do_not_stop_a_training(shop):
+    shop(ML_MODELS={"test_days": 29, "config": {"ease": {"min_events": 12}}})  # one day before them
+    data = auto_training.prepare()
+    assert data.split is not None
+    record = auto_training.train("ease", data=data)
+    assert record.metrics == {"promoted": True, "reason": "the data is too short to judge"}
+
+
+def test_a_champion_of_a_release_with_another_config_is_replaced(shop):
+    auto_training.train("ease")
+    build.get_versions().update("ease", 1, config={"lambda": 3})
+    record = auto_training.train("ease")
+    assert record.metrics["promoted"] is True
+    assert record.metrics["reason"].startswith("the recipe of version 1 cannot be trained any more")
+    assert auto_training.get_registry().champion("ease").version == 2
+
+
+def test_what_is_promoted_while_old_versions_go_stays(shop, tmp_path, monkeypatch):
+    for _ in range(auto_training.KEEP):
+        auto_training.train("popular")
+    registry = auto_training.get_registry()
+    registry.versions.promote("popular", 1, by="test", reason="back")
+    seen = registry.versions.champions
+    looks = iter([{"popular": 5}])  # the pruning's first look is from before the roll-back
+    monkeypatch.setattr(registry.versions, "champions", lambda: next(looks, None) or seen())
+    monkeypatch.setattr(registry.versions, "promotions", lambda name, limit=1: [])
+    for name in "ab":
+        registry.finish(registry.begin("popular"), small_artifact(tmp_path / name), kind="static", metrics={})
+    auto_training._prune(registry, "popular")
+    assert registry.versions.get("popular", 1).status == "ready"
+    assert registry.store.versions("popular") == [1, 3, 4, 5, 6, 7]
+
+
+def test_the_report_is_json_for_everybody(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "report_page", lambda report: "")
+    reports.write_report({"value": float("nan")}, tmp_path / "report.json")
+    assert (tmp_path / "report.json").read_text().split() == ["{", '"value":', "null", "}"]

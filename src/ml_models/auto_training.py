@@ -21,9 +21,9 @@ from ml_models import __version__, models
 from ml_models.adapters.build import get_catalogue, get_event_store, get_model_store, get_versions
 from ml_models.core import artifact
 from ml_models.core.config import config_dict
-from ml_models.core.errors import ArtifactError, InsufficientData, MLError
+from ml_models.core.errors import ArtifactError, ConfigError, InsufficientData, MLError, PromotionConflict
 from ml_models.core.ports import VersionRecord
-from ml_models.core.registry import Registry
+from ml_models.core.registry import Registry, plain
 from ml_models.core.run import Run
 from ml_models.settings import get_settings
 
@@ -73,14 +73,21 @@ class TrainingData:
     _evaluations: dict[str, Evaluation] = field(default_factory=dict)
 
     def evaluate(self, name: str, config: Mapping[str, Any], progress: Progress | None = None) -> Evaluation | None:
-        """A recipe, fitted before the newest days and asked about them; None without a split. Remembered."""
+        """A recipe, fitted before the newest days and asked about them. Remembered.
+
+        None without a split, and where the days before are too few for this model: all days may still be enough.
+        """
         from ml_models.core.evaluation import evaluate
 
         if self.split is None:
             return None
         key = json.dumps([name, dict(config)], sort_keys=True)
         if key not in self._evaluations:
-            model = models.get(name)(dict(config)).fit(self.split.train, Run(seed=self.seed, progress=progress))
+            try:
+                model = models.get(name)(dict(config)).fit(self.split.train, Run(seed=self.seed, progress=progress))
+            except InsufficientData as error:
+                log.warning("%s cannot be judged on the newest days. %s", name, error)
+                return None
             self._evaluations[key] = evaluate(
                 model, self.split, history=self.history, max_users=MAX_EVALUATED, seed=self.seed
             )
@@ -179,7 +186,8 @@ def train(
         name, trigger=trigger, seed=data.seed, config=values, data=lineage, code_version=__version__
     )
     try:
-        metrics = _judge(registry, record, data, progress)
+        champion = registry.champion(name)
+        metrics = _judge(champion, record, data, progress)
         model = cls(values).fit(data.full, Run(seed=data.seed, epochs=epochs, progress=progress))
         with _workspace() as folder:
             model.export(folder)
@@ -189,8 +197,15 @@ def train(
         said = str(error) if isinstance(error, MLError) else f"{type(error).__name__}: {error}".removesuffix(": ")
         registry.fail(record, said)
         raise
-    if metrics["promoted"]:
-        registry.promote(name, record.version, by=trigger, reason=metrics["reason"])
+    while metrics["promoted"]:
+        over = champion.version if champion else None
+        try:
+            registry.promote(name, record.version, by=trigger, reason=metrics["reason"], over=over)
+            break
+        except PromotionConflict:  # another training of the name was promoted meanwhile: judge against that one
+            champion = registry.champion(name)
+            metrics = _judge(champion, record, data, progress)
+            record = registry.versions.update(name, record.version, metrics=plain(metrics))
     _prune(registry, name)
     log.info("%s version %d trained; promoted: %s (%s)", name, record.version, metrics["promoted"], metrics["reason"])
     return record
@@ -201,14 +216,18 @@ def rollback(name: str, *, by: str = "manual", reason: str = "rolled back") -> V
     return get_registry().rollback(name, by=by, reason=reason)
 
 
-def _judge(registry: Registry, record: VersionRecord, data: TrainingData, progress: Progress | None) -> dict[str, Any]:
-    """Evaluate a recipe beside the baselines and decide whether it may serve."""
+def _judge(
+    champion: VersionRecord | None, record: VersionRecord, data: TrainingData, progress: Progress | None
+) -> dict[str, Any]:
+    """Evaluate a recipe beside the baselines and decide whether it may serve in the champion's place."""
     from ml_models.core.evaluation import compare
 
     name, config = record.name, record.config
-    champion = registry.champion(name)
     same = champion is not None and dict(champion.config) == dict(config)
     judged = data.evaluate(name, config, progress)
+    if champion is not None and champion.version > record.version:
+        reason = f"version {champion.version}, begun later, was promoted meanwhile"
+        return {"promoted": False, "reason": reason}
     if judged is None or data.split is None:
         may = champion is None or same
         reason = "the data is too short to judge" + ("" if may else ", so the champion stays")
@@ -233,8 +252,13 @@ def _judge(registry: Registry, record: VersionRecord, data: TrainingData, progre
         return {**metrics, "promoted": True, "reason": "first version"}
     if same:
         return {**metrics, "promoted": True, "reason": f"the recipe of version {champion.version} on newer data"}
-    reigning = data.evaluate(name, champion.config, progress)
-    assert reigning is not None  # the split is there
+    try:
+        reigning = data.evaluate(name, champion.config, progress)
+    except ConfigError:  # the champion was trained by a release whose config had other fields
+        reigning = None
+    if reigning is None:
+        reason = f"the recipe of version {champion.version} cannot be trained any more, so nothing speaks for it"
+        return {**metrics, "promoted": True, "reason": reason}
     gap = compare(judged, reigning, seed=data.seed)
     metrics["difference"]["champion"] = gap.as_dict()
     verdict = f"NDCG@{judged.k} {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] against version {champion.version}"
@@ -279,4 +303,7 @@ def _prune(registry: Registry, name: str) -> None:
     for row in ready[KEEP:]:
         if row.version not in needed:
             registry.versions.update(name, row.version, status="deleted")
+            if registry.versions.champions().get(name) == row.version:  # promoted or rolled back to a moment ago
+                registry.versions.update(name, row.version, status="ready")
+                continue
             registry.store.delete(name, row.version)

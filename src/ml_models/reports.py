@@ -15,6 +15,7 @@ from ml_models.adapters.build import get_model_store
 from ml_models.auto_training import BASELINES, MAX_EVALUATED, TrainingData, get_registry, model_config, prepare
 from ml_models.core import artifact, clock
 from ml_models.core.errors import ConfigError, InsufficientData, ModelNotFound
+from ml_models.core.registry import plain
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def write_report(report: Mapping[str, Any], path: Path) -> list[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(plain(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     try:
         page = report_page(report)
     except ModuleNotFoundError:

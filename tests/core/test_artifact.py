@@ -205,3 +205,10 @@ def test_verify_reads_every_byte(tmp_path):
     artifact.load(folder)  # the size is right
     with pytest.raises(ArtifactError, match=r"items\.json does not match its checksum"):
         artifact.verify(folder)
+
+
+def test_leaving_an_item_out_of_one_list_leaves_it_in_the_next(tmp_path):
+    described = artifact.Artifact(tmp_path, "static", "popular", {}, {}, 2, {})
+    scorer = artifact.KINDS["static"](described, ["x", "y"], {"scores": np.array([2, 1], dtype=np.float32)})
+    assert scorer.top(Query(), 2, frozenset({"x"}))[0] == ["y"]
+    assert scorer.top(Query(), 2)[0] == ["x", "y"]

@@ -103,3 +103,11 @@ def test_pairing_sees_what_two_intervals_cannot():
     assert (figure.low, figure.high) == pytest.approx((0.05, 0.05))
     apart = metrics.bootstrap(better).low - metrics.bootstrap(noise).high
     assert apart < 0  # unpaired, the intervals overlap
+
+
+def test_diversity_of_too_many_lists_is_measured_evenly_over_the_visitors():
+    lists = np.arange(40).reshape(20, 2)  # 20 distinct pairs, of which 5 may be looked at
+    values = metrics.diversity(lists, sparse.csr_matrix(np.eye(40)), max_pairs=5)
+    measured = np.flatnonzero(~np.isnan(values))
+    assert measured.tolist() == [0, 4, 9, 14, 19]
+    assert values[measured].tolist() == [1.0] * 5

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_models.adapters.model_store import FolderModelStore, MemoryModelStore
-from ml_models.adapters.versions import MemoryVersions
+from ml_models.adapters.versions import DatabaseVersions, MemoryVersions
 from ml_models.core import artifact, clock
 from ml_models.core.errors import ArtifactError, MLError, ModelNotFound
-from ml_models.core.registry import Registry
+from ml_models.core.registry import Registry, plain
 from ml_models.testing.model_stores import small_artifact
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
@@ -146,3 +146,24 @@ def test_a_killed_training_never_leaves_half_a_version(tmp_path, point, there):
         registry.promote("popular", again.version, by="test", reason="second try")
     assert registry.store.versions("popular") == [2]
     assert registry.champion("popular").version == 2
+
+
+def test_figures_that_are_no_numbers_are_none():
+    given = {"diversity": {"value": float("nan"), "n": 0}, "list": [float("inf"), 1.5, "x"]}
+    assert plain(given) == {"diversity": {"value": None, "n": 0}, "list": [None, 1.5, "x"]}
+
+
+def test_numbers_go_on_where_the_store_has_versions_that_the_table_forgot(tmp_path):
+    store = FolderModelStore(tmp_path / "store")
+    trained(Registry(store, MemoryVersions()), tmp_path / "a")
+    anew = Registry(store, MemoryVersions())
+    assert trained(anew, tmp_path / "b").version == 2
+    assert store.versions("popular") == [1, 2]
+
+
+def test_the_table_keeps_metrics_without_a_number(db, tmp_path):
+    made = Registry(FolderModelStore(tmp_path / "store"), DatabaseVersions())
+    record = made.begin("popular")
+    metrics = {"model": {"diversity": {"value": float("nan")}}}
+    made.finish(record, small_artifact(tmp_path / "a"), kind="static", metrics=metrics)
+    assert made.versions.get("popular", 1).metrics == {"model": {"diversity": {"value": None}}}

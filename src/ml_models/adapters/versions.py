@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from ml_models.core import clock
-from ml_models.core.errors import MLError, ModelNotFound, StoreError
+from ml_models.core.errors import MLError, ModelNotFound, PromotionConflict, StoreError
 from ml_models.core.ports import VersionRecord
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def _not_ready(record: VersionRecord) -> MLError:
     )
 
 
+def _check_over(name: str, over: int | EllipsisType | None, serving: int | None) -> None:
+    if over is not ... and over != serving:
+        raise PromotionConflict(
+            f"{name} was to be promoted over version {over}, but version {serving} serves now. "
+            "Judge it against that one."
+        )
+
+
 class DatabaseVersions:
     """Tables `ml_modelversion`, `ml_servingmodel` and `ml_promotion`; every change is one transaction."""
 
@@ -52,7 +61,7 @@ class DatabaseVersions:
         values = {field: getattr(record, field) for field in _FIELDS if field != "version"}
         for _ in range(100):
             newest = ModelVersion.objects.filter(name=record.name).order_by("-version").values_list("version").first()
-            number = (newest[0] if newest else 0) + 1
+            number = max(newest[0] if newest else 0, record.version) + 1
             try:
                 with transaction.atomic():
                     return _record(ModelVersion.objects.create(version=number, **values))
@@ -92,9 +101,9 @@ class DatabaseVersions:
 
         return dict(ServingModel.objects.values_list("name", "version__version"))
 
-    def promote(self, name: str, version: int, *, by: str, reason: str) -> None:
+    def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
         """Point to a ready version; refuses any other. Pointing where the pointer is changes nothing."""
-        from django.db import transaction
+        from django.db import IntegrityError, transaction
 
         from ml_models.orm import ModelVersion, Promotion, ServingModel
 
@@ -104,12 +113,22 @@ class DatabaseVersions:
                 raise _unknown(name, version)
             if row.status != "ready":
                 raise _not_ready(_record(row))
-            pointer = ServingModel.objects.select_for_update().filter(name=name).first()
-            previous = None if pointer is None else pointer.version_id
-            if previous == row.pk:
-                return
             now = clock.now()
-            ServingModel.objects.update_or_create(name=name, defaults={"version": row, "since": now})
+            try:
+                with transaction.atomic():
+                    pointer = ServingModel.objects.select_for_update().filter(name=name).first()
+                    if pointer is None:
+                        _check_over(name, over, None)
+                        ServingModel.objects.create(name=name, version=row, since=now)
+            except IntegrityError:  # another training was the first a moment ago
+                pointer = ServingModel.objects.select_for_update().get(name=name)
+            previous = None if pointer is None else pointer.version_id
+            if pointer is not None:
+                _check_over(name, over, pointer.version.version)
+                if previous == row.pk:
+                    return
+                pointer.version, pointer.since = row, now
+                pointer.save(update_fields=["version", "since"])
             Promotion.objects.create(name=name, version=row, previous_id=previous, at=now, by=by, reason=reason)
 
     def promotions(self, name: str, *, limit: int = 20) -> Sequence[Mapping[str, Any]]:
@@ -146,7 +165,7 @@ class MemoryVersions:
     def create(self, record: VersionRecord) -> VersionRecord:
         """Insert with the next free version number of that name."""
         with self._lock:
-            number = max((v for n, v in self._rows if n == record.name), default=0) + 1
+            number = max(record.version, *(v for n, v in self._rows if n == record.name), 0) + 1
             created = self._rows[record.name, number] = replace(record, version=number)
             self._order.append((record.name, number))
             return created
@@ -173,7 +192,7 @@ class MemoryVersions:
         """Model name -> version that serves."""
         return dict(self._serving)
 
-    def promote(self, name: str, version: int, *, by: str, reason: str) -> None:
+    def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
         """Point to a ready version; refuses any other. Pointing where the pointer is changes nothing."""
         with self._lock:
             record = self._rows.get((name, version))
@@ -182,6 +201,7 @@ class MemoryVersions:
             if record.status != "ready":
                 raise _not_ready(record)
             previous = self._serving.get(name)
+            _check_over(name, over, previous)
             if previous == version:
                 return
             self._serving[name] = version

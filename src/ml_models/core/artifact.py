@@ -350,7 +350,8 @@ class StaticArtifact(LoadedArtifact):
         _fit(model, items, arrays, dict.fromkeys(["scores", *arrays], (items,)))
 
     def vector(self, query: Query) -> NDArray[np.float32]:
-        array: NDArray[np.float32] = self.arrays.get(query.type, self.arrays["scores"])
+        array: NDArray[np.float32] = self.arrays.get(query.type, self.arrays["scores"])[:]
+        array.flags.writeable = False  # whoever leaves items out must copy: these are everybody's scores
         return array
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "InvalidQuery",
     "MLError",
     "ModelNotFound",
+    "PromotionConflict",
     "SpoolError",
     "StoreError",
 ]
@@ -50,6 +51,10 @@ class StoreError(MLError):
 
 class CommitConflict(StoreError):
     """Another writer committed first: discard everything read and start over from a fresh snapshot."""
+
+
+class PromotionConflict(StoreError):
+    """Another version was promoted since the judgement: judge again, against that one."""
 
 
 class InsufficientData(MLError):

@@ -124,9 +124,10 @@ def diversity(lists: NDArray[np.int64], matrix: sparse.csr_matrix, max_pairs: in
     key = np.where(valid, np.minimum(a, b) * n + np.maximum(a, b), -1)
     distinct = np.unique(key[valid])
     if len(distinct) > max_pairs:
-        rows = max(1, int(c * max_pairs / len(distinct)))
+        # evenly over the visitors: in their order guests come before users
+        rows = np.linspace(0, c - 1, max(1, int(c * max_pairs / len(distinct)))).astype(np.int64)
         result = np.full(c, np.nan)
-        result[:rows] = diversity(lists[:rows], matrix, max_pairs=len(distinct))
+        result[rows] = diversity(lists[rows], matrix, max_pairs=len(distinct))
         return result
     columns = matrix.tocsc()
     norms = np.sqrt(np.asarray(columns.multiply(columns).sum(axis=0)).ravel())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ml_models.core.query import Interaction
@@ -325,7 +326,7 @@ class VersionTable(Protocol):
     """Rows about versions and the champion pointers; every change is one transaction."""
 
     def create(self, record: VersionRecord) -> VersionRecord:
-        """Insert with the next free version number of that name (the record's own number is ignored)."""
+        """Insert with the next free version number of that name, above the record's own (0 where none is taken)."""
 
     def update(self, name: str, version: int, **changes: Any) -> VersionRecord:
         """Change fields of one version."""
@@ -339,8 +340,11 @@ class VersionTable(Protocol):
     def champions(self) -> dict[str, int]:
         """Model name -> version that serves."""
 
-    def promote(self, name: str, version: int, *, by: str, reason: str) -> None:
-        """Point to a ready version; refuses any other. At most one champion a name, by constraint."""
+    def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
+        """Point to a ready version; refuses any other. At most one champion a name, by constraint.
+
+        With `over`, only where that version serves now (None = none does), else raises `PromotionConflict`.
+        """
 
     def promotions(self, name: str, *, limit: int = 20) -> Sequence[Mapping[str, Any]]:
         """History of the pointer, newest first: `version`, `previous`, `at`, `by`, `reason`."""

@@ -6,19 +6,30 @@ store, then the row becomes `ready`, and only a ready row can be pointed to.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 from ml_models.core import clock
 from ml_models.core.errors import MLError, ModelNotFound
 from ml_models.core.ports import ModelStore, VersionRecord, VersionTable
 
-__all__ = ["STALE_AFTER", "Registry"]
+__all__ = ["STALE_AFTER", "Registry", "plain"]
 
 STALE_AFTER = timedelta(hours=24)
 """Age at which a row that still says `training` is taken for a training that died."""
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON can say it: a figure that is not a number (such as the diversity of lists of one) is None."""
+    if isinstance(value, Mapping):
+        return {key: plain(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Registry:
@@ -39,10 +50,11 @@ class Registry:
         code_version: str = "",
     ) -> VersionRecord:
         """A new version in the state `training`, with its lineage."""
+        # Above what the store holds too: a database made anew must not stumble over the artifacts of the old one.
         return self.versions.create(
             VersionRecord(
                 name=name,
-                version=0,
+                version=max(self.store.versions(name), default=0),
                 created_at=clock.now(),
                 trigger=trigger,
                 seed=seed,
@@ -60,7 +72,7 @@ class Registry:
             record.version,
             status="ready",
             kind=kind,
-            metrics=dict(metrics),
+            metrics=plain(metrics),
             sha256=digest,
             finished_at=clock.now(),
         )
@@ -74,18 +86,18 @@ class Registry:
         version = self.versions.champions().get(name)
         return None if version is None else self.versions.get(name, version)
 
-    def promote(self, name: str, version: int, *, by: str, reason: str) -> None:
-        """Let a ready version serve, after a look at its files.
+    def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
+        """Let a ready version serve, after a look at its files; with `over`, only where that version serves now.
 
         Raises `ModelNotFound` without such a version, `ArtifactError` when its files are missing or damaged, `MLError`
-        when it is not ready.
+        when it is not ready, `PromotionConflict` when another than `over` serves.
         """
         record = self.versions.get(name, version)
         if record is None:
             raise ModelNotFound(f"{name} version {version}", "See what there is: python manage.py ml_status --health")
         if record.status == "ready":
             self.store.path(name, version)
-        self.versions.promote(name, version, by=by, reason=reason)
+        self.versions.promote(name, version, by=by, reason=reason, over=over)
 
     def rollback(self, name: str, *, by: str, reason: str = "rolled back") -> VersionRecord:
         """Point back to the newest version that served before the present one and is still whole."""

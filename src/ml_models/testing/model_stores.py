@@ -7,6 +7,7 @@ class TestMyStore(ModelStoreContract):
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from ml_models.core import artifact, clock
-from ml_models.core.errors import ArtifactError, MLError, ModelNotFound, StoreError
+from ml_models.core.errors import ArtifactError, MLError, ModelNotFound, PromotionConflict, StoreError
 from ml_models.core.ports import ModelStore, VersionRecord, VersionTable
 from ml_models.core.query import Query
 
@@ -210,3 +211,19 @@ class VersionTableContract:
         table.promote("ease", version, by="me", reason="a")
         table.promote("ease", version, by="me", reason="b")
         assert [row["reason"] for row in table.promotions("ease")] == ["a"]
+
+    def test_a_promotion_over_a_version_needs_that_version_to_serve(self) -> None:
+        table = self.make()
+        first, second, third = (self.ready(table, minutes=minutes) for minutes in range(3))
+        table.promote("ease", first, by="me", reason="first version", over=None)
+        table.promote("ease", second, by="me", reason="better", over=first)
+        for over in (first, None):
+            with pytest.raises(PromotionConflict, match=f"version {second} serves now"):
+                table.promote("ease", third, by="me", reason="better", over=over)
+        assert table.champions() == {"ease": second}
+        assert len(table.promotions("ease")) == 2
+
+    def test_numbers_begin_above_the_records_own(self) -> None:
+        table = self.make()
+        assert table.create(replace(self.record(), version=7)).version == 8
+        assert table.create(self.record()).version == 9
