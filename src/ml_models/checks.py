@@ -1,8 +1,9 @@
 """Messages of `manage.py check`, each with a public id, a sentence and the fix.
 
 `ml.E001` unknown option, `ml.E002` wrong type, `ml.E003` impossible value, `ml.E004` a class that cannot be found,
-`ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.W001` a foreign `ML_*`
-setting. Those of the catalogue begin at 100, see `ml_models.adapters.catalogue.checks`.
+`ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.E007` unknown source or
+list type of `ML_SERVING`, `ml.W001` a foreign `ML_*` setting. Those of the catalogue begin at 100, see
+`ml_models.adapters.catalogue.checks`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from django.core.checks import CheckMessage, Error, register
 from ml_models import settings as ml_settings
 from ml_models.core.validation import did_you_mean
 
-__all__ = ["check_catalogue", "check_classes", "check_models", "check_settings", "check_tables"]
+__all__ = ["check_catalogue", "check_classes", "check_models", "check_serving", "check_settings", "check_tables"]
 
 _IDS = {"unknown": "ml.E001", "type": "ml.E002", "value": "ml.E003"}
 
@@ -79,6 +80,42 @@ def check_models(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         Error(f"{where} names {name!r}, which is not a model.", hint=did_you_mean(name, known), id="ml.E005")
         for where, name in named
         if name not in known
+    ]
+
+
+@register("ml")
+def check_serving(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """`ML_SERVING["sources"]` may name only built-in sources and models, `exclude_seen` only list types that there are.
+
+    A source that is neither would be taken for a model that was never promoted, and stay silent for ever.
+    """
+    from ml_models import models
+    from ml_models.serving.sources import BUILT_IN, DEFAULT_SOURCES
+
+    settings = _active()
+    if settings is None:
+        return []
+    serving = settings.serving
+    known = [*BUILT_IN, *models.names()]
+    types = [*DEFAULT_SOURCES, *serving.sources]
+    messages: list[CheckMessage] = [
+        Error(
+            f'ML_SERVING["sources"]["{name}"][{place}] names {source!r}, which is no model and no built-in source.',
+            hint=did_you_mean(source, known),
+            id="ml.E007",
+        )
+        for name, sources in serving.sources.items()
+        for place, source in enumerate(sources)
+        if source not in known
+    ]
+    return messages + [
+        Error(
+            f'ML_SERVING["exclude_seen"] names {name!r}, but there is no such type of list.',
+            hint=did_you_mean(name, types),
+            id="ml.E007",
+        )
+        for name in serving.exclude_seen
+        if name not in types
     ]
 
 

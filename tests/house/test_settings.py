@@ -112,6 +112,9 @@ def test_first_use_names_every_problem_with_its_remedy():
         ({"ML_API": {"max_limit": 0}}, ["ml.E003"]),
         ({"ML_STORAGE": {"spool": "nowhere.to.Found"}}, ["ml.E004"]),
         ({"ML_MODELS": {"enabled": ["nosuchmodel"]}}, ["ml.E005"]),
+        ({"ML_SERVING": {"sources": {"similar": ["item_kn", "new"], "mine": ["ease"]}}}, ["ml.E007"]),
+        ({"ML_SERVING": {"exclude_seen": {"similr": ["purchase"]}}}, ["ml.E007"]),
+        ({"ML_SERVING": {"sources": {"mine": ["ease", "trending"]}, "exclude_seen": {"mine": ["purchase"]}}}, []),
         ({"ML_TRACKNG": {}}, ["ml.W001"]),
         ({"ML_MODELS": ["x"]}, ["ml.E002"]),
         ({"PRODUCTION": "true"}, ["ml.E002"]),
@@ -136,6 +139,13 @@ def test_a_model_name_with_a_slip_gets_a_suggestion():
     with override_settings(ML_MODELS={"enabled": ["populr"], "config": {"eese": {}}}):
         hints = {message.hint for message in run_checks(tags=["ml"]) if message.id == "ml.E005"}
     assert hints == {"Did you mean popular?", "Did you mean ease?"}
+
+
+def test_a_source_with_a_slip_is_named_with_its_place():
+    with override_settings(ML_SERVING={"sources": {"similar": ["new", "item_kn"]}}):
+        (message,) = (message for message in run_checks(tags=["ml"]) if message.id == "ml.E007")
+    assert message.msg.startswith('ML_SERVING["sources"]["similar"][1] names \'item_kn\'')
+    assert message.hint == "Did you mean item_knn?"
 
 
 def test_the_tables_must_come_from_orm(monkeypatch):

@@ -12,8 +12,10 @@ class FakeCatalogue:
 
     def __init__(self, ids=()):
         self.products = dict.fromkeys(map(str, ids), True)
+        self.variants = {}
         self.asked = 0
         self.asked_ids = []
+        self.looked_up = []
 
     def hide(self, *ids):
         self.products.update(dict.fromkeys(ids, False))
@@ -22,6 +24,10 @@ class FakeCatalogue:
         self.asked += 1
         self.asked_ids += ids
         return {item for item in ids if self.products.get(item)}
+
+    def canonical(self, ids):
+        self.looked_up += ids
+        return {item: self.variants.get(item, item) for item in ids}
 
     def newest(self, limit, exclude=()):
         self.asked += 1

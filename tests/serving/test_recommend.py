@@ -91,6 +91,18 @@ def test_similar_asks_for_the_product_and_leaves_it_out(stocked, viewed):
     assert len(answer.product_ids) == 29
 
 
+def test_similar_to_a_variant_is_similar_to_its_product(stocked):
+    stocked.promote_ease(IDS, {("p1", "p7"): 0.9, ("p1", "p8"): 0.5})
+    stocked.catalogue.products["p1-blue"] = True
+    stocked.catalogue.variants = {"p1-blue": "p1"}
+    answer = recommend(Query(type="similar", limit=40, product_id="p1-blue"))
+    assert answer.product_ids[:2] == ["p7", "p8"]
+    assert not {"p1", "p1-blue"} & set(answer.product_ids)
+    stocked.catalogue.looked_up.clear()
+    assert recommend(Query(type="similar", limit=2, product_id="p1")).product_ids == ["p7", "p8"]
+    assert stocked.catalogue.looked_up == []  # a product that a model knows needs no look
+
+
 def test_popular_without_a_model_comes_from_statistics(stocked, statistics):
     statistics["purchases_30d"] = [("p5", 12.0), ("p6", 3.0)]
     answer = recommend(Query(type="popular", limit=2))

@@ -31,7 +31,7 @@ class Query:
     history: tuple[Interaction, ...] = ()
     """Recent interactions, oldest first."""
     product_id: str | None = None
-    """The product page the list stands on (external, canonical)."""
+    """The product page the list stands on (external); serving puts the product in place of a variant."""
     cart: tuple[str, ...] = ()
     """External ids in the cart."""
     exclude: frozenset[str] = field(default_factory=frozenset)

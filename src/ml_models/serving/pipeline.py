@@ -7,14 +7,16 @@ shop's own word on what may be shown right now: no score, cache or fallback come
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ml_models.adapters.build import get_catalogue
 from ml_models.core.query import Query
 from ml_models.serving.answer import Answer, Recommendation, SourceUse
 from ml_models.serving.filters import excluded, seen
+from ml_models.serving.loaded import get_models
 from ml_models.serving.rank import banded
-from ml_models.serving.sources import get_source, sources_for
+from ml_models.serving.sources import BUILT_IN, get_source, sources_for
 from ml_models.settings import get_settings
 
 __all__ = ["make_list"]
@@ -48,8 +50,10 @@ def make_list(query: Query) -> Answer:
     product. Never empty while the shop shows one that is not excluded: when the type's sources have nothing, the newest
     products stand in, and those the visitor has already seen before an empty list.
 
-    Costs one query of the shop's products, more only where hidden products have to be replaced.
+    Costs one query of the shop's products, more only where hidden products have to be replaced or `product_id` may be
+    a variant's.
     """
+    query = _of_product(query)
     never = excluded(query)
     passed_over = seen(query)
     used: list[_Used] = []
@@ -62,6 +66,22 @@ def make_list(query: Query) -> Answer:
             if found:
                 break
     return _answer(query, found, used, fallback and bool(found))
+
+
+def _of_product(query: Query) -> Query:
+    """The query with the product in place of its variant, which stays excluded beside it.
+
+    An id that a model of the list knows is a product's, since models learn from products alone: only another one is
+    looked up, and that costs a query only where the shop maps variants.
+    """
+    given = query.product_id
+    if given is None:
+        return query
+    loaded = (get_models().get(name) for name in sources_for(query.type) if name not in BUILT_IN)
+    if any(model is not None and given in model.artifact.index for model in loaded):
+        return query
+    product = get_catalogue().canonical([given]).get(given, given)
+    return query if product == given else replace(query, product_id=product, exclude=query.exclude | {given})
 
 
 def _draw(
