@@ -95,7 +95,8 @@ def test_a_training_leaves_a_served_version_with_its_lineage(shop, tmp_path):
 
 def test_the_evaluation_is_of_the_newest_days_beside_the_baselines(shop):
     metrics = auto_training.train("ease").metrics
-    assert metrics["cutoff"] == "2024-03-24T00:00:00+00:00"
+    # the newest event is of 23:00 UTC on the 30th: in the shop's Berlin the 31st, and seven days begin on the 25th
+    assert metrics["cutoff"] == "2024-03-24T23:00:00+00:00"
     assert set(metrics["baselines"]) == {"popular", "item_knn"}
     assert metrics["difference"]["popular"]["low"] > 0  # tastes are planted: a personal model must win
     assert metrics["model"]["ndcg"]["n"] == metrics["n"] > 20
@@ -206,7 +207,8 @@ def test_an_evaluation_of_what_serves(shop):
         auto_training.train(name, data=data)
     report = reports.evaluate_models()
     assert json.loads(json.dumps(report)) == report
-    assert report["protocol"]["cutoff"] == "2024-03-24T00:00:00+00:00"
+    assert report["protocol"]["cutoff"] == "2024-03-24T23:00:00+00:00"
+    assert report["protocol"]["first_day"] == "2024-03-25"
     by_name = {model["name"]: model for model in report["models"]}
     assert set(by_name) == {"popular", "item_knn", "ease"}
     assert by_name["ease"]["version"] == 1

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ml_models.core.recommender import Recommender
     from ml_models.core.splits import Split
 
-__all__ = ["BASELINES", "TrainingData", "get_registry", "model_config", "prepare", "rollback", "train"]
+__all__ = ["BASELINES", "TrainingData", "get_registry", "model_config", "prepare", "rollback", "shop_day", "train"]
 
 log = logging.getLogger("bunoraa.ml.training")
 
@@ -94,12 +94,20 @@ class TrainingData:
         return self._evaluations[key]
 
 
+def shop_day(moment: datetime) -> str:
+    """The day of a moment as people in the shop say it (its `TIME_ZONE`), such as 2026-03-29."""
+    from django.utils.timezone import get_default_timezone
+
+    return moment.astimezone(get_default_timezone()).date().isoformat()
+
+
 def prepare(*, force: bool = False) -> TrainingData:
     """Read the lake for training: the newest `ML_MODELS["history_days"]` days, counted from the newest interaction.
 
     Raises `InsufficientData` below the minimums of `ML_AUTO_TRAINING_CONFIG`, unless `force`.
     """
     import polars as pl
+    from django.utils.timezone import get_default_timezone
 
     from ml_models.core.data_loader import type_weights
     from ml_models.core.splits import cutoff_before, global_time_split
@@ -113,7 +121,7 @@ def prepare(*, force: bool = False) -> TrainingData:
     if newest is None:
         raise InsufficientData("the lake holds no interactions")
     start = newest - timedelta(days=settings.models.history_days)
-    cutoff = cutoff_before(newest, settings.models.test_days)
+    cutoff = cutoff_before(newest, settings.models.test_days, get_default_timezone())
     full = _load(start, None)
     _check_minimums(full, force)
     staged = _load(start, cutoff)

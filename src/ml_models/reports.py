@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ml_models import models
 from ml_models.adapters.build import get_model_store
-from ml_models.auto_training import BASELINES, MAX_EVALUATED, TrainingData, get_registry, model_config, prepare
+from ml_models.auto_training import (
+    BASELINES,
+    MAX_EVALUATED,
+    TrainingData,
+    get_registry,
+    model_config,
+    prepare,
+    shop_day,
+)
 from ml_models.core import artifact, clock
 from ml_models.core.errors import ConfigError, InsufficientData, ModelNotFound
 from ml_models.core.registry import plain
@@ -130,6 +138,7 @@ def evaluate_models(
         "protocol": {
             "split": "held-out list" if holdout is not None else "global time split" + (", live" if live else ""),
             "cutoff": split.cutoff.isoformat() if split.cutoff else None,
+            "first_day": shop_day(split.cutoff) if split.cutoff else None,
             "test_days": None if holdout is not None else settings.models.test_days,
             "catalogue": "full",
             "items": split.train.n_items,
@@ -192,7 +201,7 @@ def report_page(report: Mapping[str, Any]) -> str:
     what = (
         "a held-out list of interactions"
         if protocol["cutoff"] is None
-        else f"the newest {protocol['test_days']} days (from {protocol['cutoff'][:10]}, UTC)"
+        else f"the newest {protocol['test_days']} days (from {protocol['first_day']})"
     )
     history = "all interactions" if protocol["history"] is None else f"the newest {protocol['history']} interactions"
     lead = (

@@ -134,7 +134,7 @@ class ModelSettings:
     weights: Mapping[Annotated[str, _EVENT_TYPE], Annotated[float, Range(0)]] = field(default_factory=dict)
     """Implicit weight per event type, laid over the defaults; >= 0, 0 leaves a type out."""
     test_days: Annotated[int, Range(1)] = 14
-    """Newest days held out for evaluation; days, >= 1."""
+    """Newest days of the shop's `TIME_ZONE` held out for evaluation; days, >= 1."""
     history_days: Annotated[int, Range(1)] = 365
     """Days of interactions a training reads; days, >= 1."""
 

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -255,6 +256,9 @@ def test_frequent_items():
 def test_the_newest_calendar_days_are_held_out():
     assert cutoff_before(datetime(2011, 12, 9, 12, 50, tzinfo=UTC), 14) == datetime(2011, 11, 26, tzinfo=UTC)
     assert cutoff_before(datetime(2011, 12, 9, tzinfo=UTC), 1) == datetime(2011, 12, 9, tzinfo=UTC)
+    berlin = ZoneInfo("Europe/Berlin")  # 23:30 in London is the next day there, and two days have 23 and 24 hours
+    assert cutoff_before(datetime(2026, 3, 29, 22, 30, tzinfo=UTC), 1, berlin) == datetime(2026, 3, 29, 22, tzinfo=UTC)
+    assert cutoff_before(datetime(2026, 3, 29, 22, 30, tzinfo=UTC), 2, berlin) == datetime(2026, 3, 28, 23, tzinfo=UTC)
 
 
 @given(events_of_visitors, events_of_visitors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +84,10 @@ def _holdout(data: Dataset, test: NDArray[np.bool_], train: Dataset) -> Holdout:
     return given_holdout(train, ((users[u], items[i]) for u, i in zip(*pairs.tolist(), strict=True)))
 
 
-def cutoff_before(last: datetime, test_days: int) -> datetime:
-    """Start (midnight UTC) of the newest `test_days` calendar days that end with the day of `last`."""
-    day = last.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day - timedelta(days=test_days - 1)
+def cutoff_before(last: datetime, test_days: int, zone: tzinfo = UTC) -> datetime:
+    """Start of the newest `test_days` calendar days of `zone` that end with the day of `last`; aware UTC."""
+    day = last.astimezone(zone).date() - timedelta(days=test_days - 1)
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def global_time_split(

@@ -80,7 +80,7 @@ class Command(MLCommand):
 
         console = Console(file=cast("IO[str]", self.stdout._out), width=None if self.stdout.isatty() else 160)
         protocol = report["protocol"]
-        what = "held-out list" if protocol["cutoff"] is None else f"from {protocol['cutoff'][:10]} on"
+        what = "held-out list" if protocol["cutoff"] is None else f"from {protocol['first_day']} on"
         table = Table(
             title=f"{protocol['visitors']:,} visitors, {protocol['items']:,} products, {what}", title_justify="left"
         )

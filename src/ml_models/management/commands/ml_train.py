@@ -97,8 +97,10 @@ class Command(MLCommand):
     def _table(self, console: Any, data: Any, done: list[tuple[Any, float]]) -> None:
         from rich.table import Table
 
+        from ml_models.auto_training import shop_day
+
         full = data.full
-        days = "" if data.split is None else f", judged from {data.split.cutoff:%Y-%m-%d} on"
+        days = "" if data.split is None else f", judged from {shop_day(data.split.cutoff)} on"
         table = Table(
             title=f"{len(full):,} interactions, {full.n_users:,} visitors, {full.n_items:,} products{days}",
             title_justify="left",
