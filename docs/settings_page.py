@@ -26,8 +26,9 @@ a dictionary needs only the keys you change. Settings are read at first use, nev
 
 `python manage.py check` reports every problem at once, each with its remedy: an unknown key (`ml.E001`), a wrong
 type (`ml.E002`), an impossible value (`ml.E003`), a class that cannot be found (`ml.E004`), an unknown model
-(`ml.E005`), an unknown source or list type (`ml.E007`). The same problems stop the first use with one error that lists them all. A setting named `ML_...` that is
-not of this app is a warning (`ml.W001`). With `ML_ENABLED = False` nothing is checked and nothing runs.
+(`ml.E005`), an unknown source or list type (`ml.E007`). The same problems stop the first use with one error that lists
+them all. A setting named `ML_...` that is not of this app is a warning (`ml.W001`). With `ML_ENABLED = False`
+nothing is checked and nothing runs.
 
 True and False are written without quotes: any text counts as true, even `"false"`. From an environment variable:
 
