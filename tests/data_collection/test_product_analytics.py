@@ -70,10 +70,16 @@ def test_carts_purchases_revenue_and_conversion(add):
     assert (other.purchases_30d, other.revenue_30d_minor, other.data["30d"]["conversion"]) == (1, 100, None)
 
 
-def test_a_line_total_goes_before_the_rounded_price(add):
-    add("purchase", "p", quantity=3, unit_price=333, currency="EUR", data={"total": 1000})
+def test_an_imported_line_total_goes_before_the_rounded_price(add):
+    add("purchase", "p", quantity=3, unit_price=333, currency="EUR", source="import", data={"total": 1000})
     collect_products()
     assert ProductStats.objects.get().revenue_30d_minor == 1000
+
+
+def test_a_total_in_a_shops_own_data_is_no_money(add):
+    add("purchase", "p", quantity=3, unit_price=333, currency="EUR", source="server", data={"total": 7})
+    collect_products()
+    assert ProductStats.objects.get().revenue_30d_minor == 999
 
 
 def test_a_view_that_came_twice_counts_once(add):

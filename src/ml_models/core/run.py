@@ -24,7 +24,10 @@ def available_memory() -> int | None:
         group = Path("/sys/fs/cgroup")
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         if limit != "max":
-            free = min(free, int(limit) - int((group / "memory.current").read_text(encoding="ascii")))
+            # What the kernel keeps of files and can drop at once is counted as used, yet is free to take.
+            stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+            used = int((group / "memory.current").read_text(encoding="ascii")) - int(stat.get("inactive_file", 0))
+            free = min(free, int(limit) - used)
     except (OSError, ValueError):
         return free
     return max(free, 0)

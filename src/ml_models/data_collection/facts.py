@@ -67,8 +67,10 @@ def facts(events: pl.LazyFrame) -> pl.LazyFrame:
     """Interactions of `events_of_visitors`: visitor, type, time, order, item, quantity, amount, currency.
 
     One row a product of an event; `item` is null for an order known only as a whole. `amount` (minor units) is null
-    where no price is known; a line total that the data carries (`data.total`) goes before quantity times price.
+    where no price is known; the line total of an imported purchase (`data.total`, minor units) goes before quantity
+    times price. A `total` in the data of any other event is the shop's own word for something else.
     """
+    imported = (pl.col("source") == "import") & (pl.col("event_type") == "purchase")
     rows = events.filter(pl.col("event_type").is_in(sorted(INTERACTION_TYPES))).select(
         "visitor",
         "currency",
@@ -80,7 +82,7 @@ def facts(events: pl.LazyFrame) -> pl.LazyFrame:
         time="event_time",
         # Lines of one invoice that came as events of their own are one order; without a number, one event is one.
         order=pl.coalesce("order_id", "event_id"),
-        total=pl.col("data").str.json_path_match("$.total").cast(pl.Int64, strict=False),
+        total=pl.when(imported).then(pl.col("data").str.json_path_match("$.total").cast(pl.Int64, strict=False)),
     )
     several = pl.col("items").list.len().fill_null(0) > 0
     inside = pl.col("items").struct
