@@ -169,7 +169,7 @@ def _session_user(request: HttpRequest) -> object:
         if user is UNKNOWN or user is None:
             return UNKNOWN
         return str(user.pk) if user.is_authenticated else None  # type: ignore[attr-defined]
-    except Exception:
+    except Exception:  # the shop's session or user backend may fail in any way; the visitor stays known by the cookie
         counters.add("identity.session_failed")
         logger.exception("The session's user could not be read; the visitor stays as the cookie says.")
         return UNKNOWN
