@@ -134,12 +134,16 @@ export interface Event {
   ip_prefix?: string | null;
   /** Only where the shop sets anonymize_ip False. */
   ip_address?: string | null;
+  /** ISO 3166-1 code, looked up before the address was cut. */
   country?: string | null;
+  /** ISO 3166-2 code, such as DE-BY. */
+  region?: string | null;
   device_type?: string | null;
   browser?: string | null;
   os?: string | null;
   is_bot?: boolean;
   bot_reason?: string | null;
+  /** granted or implied; what was denied is not recorded. */
   consent?: string | null;
   /** Everything without a column of its own. */
   data?: Record<string, unknown>;

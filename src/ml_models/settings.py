@@ -21,8 +21,10 @@ __all__ = [
     "ApiSettings",
     "AutoTrainingSettings",
     "DataCollectionSettings",
+    "LimitSettings",
     "MLSettings",
     "ModelSettings",
+    "PrivacySettings",
     "ServingSettings",
     "StorageSettings",
     "TrackingSettings",
@@ -34,6 +36,7 @@ __all__ = [
 
 _PATH = Matching(r"/.*", "a path that starts with /")
 _DOTTED = Matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "a dotted path such as package.module.Class")
+_QUERY_KEY = Matching(r"[^&=#?\s]{1,64}", "the name of a query key such as page")
 _ORIGIN = Matching(r"https?://[^/\s]+", "an origin such as https://www.example.com")
 _EVENT_TYPE = OneOf(tuple(str(name) for name in EventType))
 
@@ -80,7 +83,10 @@ class DataCollectionSettings:
     anonymize_ip: bool = True
     """Cut addresses to /24 (IPv4) or /48 (IPv6) before anything touches disk. False keeps the address in one column."""
     collect_location: bool = True
-    """Look the country up in the shop's own GeoIP file, where one is configured."""
+    """Look country and region up in the shop's own GeoIP file, where `geo_database` names one."""
+    geo_database: str = ""
+    """Path of the shop's own file in MaxMind's format (country or city), relative to `BASE_DIR`; empty looks nothing
+    up."""
     collect_device_info: bool = True
     """Keep device type, browser and operating system of an event."""
 
@@ -97,6 +103,51 @@ class TrackingSettings:
     """Path prefixes that are never recorded; each a path that starts with /."""
     exclude_bots: bool = True
     """Keep known bots out of training (they are flagged, not dropped)."""
+    track_clicks: bool = True
+    """Let the tracker record clicks on links and buttons: where they lead and their ids, never text or values."""
+    track_forms: bool = True
+    """Let the tracker record that a form was used: its id and how many fields, never values."""
+    track_engagement: bool = True
+    """Let the tracker record engaged time and scroll depth of a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """`ML_PRIVACY`: what of a visitor may be kept at all."""
+
+    consent: Annotated[str, OneOf(("implied", "required"))] = "implied"
+    """`implied`: behaviour is recorded until the visitor denies; `required`: nothing before the visitor grants."""
+    respect_gpc: bool = True
+    """Take a browser's `Sec-GPC: 1` for a denial, unless the visitor granted consent on this site."""
+    query_keys: tuple[Annotated[str, _QUERY_KEY], ...] = (
+        *("q", "query", "search", "page", "sort", "order", "category", "brand", "color", "size", "tag"),
+        *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+    )
+    """Keys of an address's query string that are kept, each the name of a query key such as page; all others are
+    dropped, and so are fragments."""
+    consent_cookie: Annotated[str, Matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, - and _")] = "_ml_consent"
+    """Name of the cookie in which the tracker keeps `granted` or `denied`, nothing else; 1 to 64 letters,
+    digits, - and _."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """`ML_LIMITS`: how much one sender may send; what is over it is answered with 429 and counted, not stored."""
+
+    visitor_rate: Annotated[float, Range(0.1, 100_000)] = 5.0
+    """Track requests a second that one visitor cookie may send for long; 0.1 to 100,000."""
+    visitor_burst: Annotated[int, Range(1, 1_000_000)] = 60
+    """Track requests that one visitor cookie may send at once; count, 1 to 1,000,000."""
+    network_rate: Annotated[float, Range(0.1, 1_000_000)] = 200.0
+    """Track requests a second that one network (/24, /48) may send for long; 0.1 to 1,000,000."""
+    network_burst: Annotated[int, Range(1, 10_000_000)] = 2_000
+    """Track requests that one network may send at once; count, 1 to 10,000,000."""
+    trusted_proxies: Annotated[int, Range(0, 10)] = 0
+    """Proxies of the shop's own in front of it: the sender's address is that many places from the right of
+    `X-Forwarded-For`. 0 takes the peer's address; 0 to 10."""
+    storage_bytes: Annotated[int, Range(0)] = 0
+    """Bytes that `ML_STORAGE["data"]` should not exceed, >= 0; `ml_status` tells when it will. 0 takes the free
+    space of its disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +259,8 @@ class MLSettings:
     models: ModelSettings = field(default_factory=ModelSettings)
     serving: ServingSettings = field(default_factory=ServingSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
 
 
 SECTIONS: dict[str, tuple[str, type]] = {
@@ -218,6 +271,8 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "ML_MODELS": ("models", ModelSettings),
     "ML_SERVING": ("serving", ServingSettings),
     "ML_API": ("api", ApiSettings),
+    "ML_PRIVACY": ("privacy", PrivacySettings),
+    "ML_LIMITS": ("limits", LimitSettings),
 }
 """Settings that are dictionaries: their name, the field of `MLSettings` and its type."""
 SCALARS = {

@@ -12,7 +12,7 @@ from ml_models.adapters import event_store
 from ml_models.adapters.event_store import DeltaEventStore
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core.errors import StoreError
-from ml_models.core.lake_schema import to_frame
+from ml_models.core.lake_schema import LAKE_SCHEMA, to_frame
 from ml_models.testing.event_store import DAY, EventStoreContract, ids, make_event, put
 
 
@@ -37,6 +37,17 @@ class TestDeltaEventStore(EventStoreContract):
         second = DeltaEventStore(first.uri)
         assert ids(second.scan()) == ["a"]
         assert second.snapshot().position("s") == 4
+
+    def test_a_lake_of_an_earlier_version_gets_the_columns_it_lacks(self):
+        store = self.make()
+        earlier = pl.Schema({name: kind for name, kind in LAKE_SCHEMA.items() if name not in ("region", "consent")})
+        DeltaTable.create(store.uri, earlier, partition_by=["event_date"])
+        put(store, [make_event("a", region="DE-BY")], {"s": 1})
+        put(store, [make_event("b", consent="granted")], {"s": 2})
+        assert store.scan(columns=["event_id", "region", "consent"]).sort("event_id").collect().rows() == [
+            ("a", "DE-BY", None),
+            ("b", None, "granted"),
+        ]
 
     def test_the_log_holds_statistics_of_four_columns_only(self):
         store = self.make()

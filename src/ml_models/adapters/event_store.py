@@ -35,6 +35,7 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from ml_models.adapters.lake_sync import LakeSync
@@ -128,7 +129,11 @@ class DeltaEventStore:
         for _ in range(_ATTEMPTS):
             table = self._table()
             if table is not None:
-                return table
+                # A lake of an earlier version lacks what has been declared since. A rival may add it first: look again.
+                with contextlib.suppress(CommitFailedError):
+                    self._widen(table)
+                    return table
+                continue
             # Two processes may create at once; the one that fails finds the other's table.
             with contextlib.suppress(CommitFailedError):
                 try:
@@ -146,6 +151,15 @@ class DeltaEventStore:
                             f"The lake at {self.uri} cannot be created: {error}. Check ML_STORAGE."
                         ) from error
         raise StoreError(f"The lake at {self.uri} cannot be created. Check ML_STORAGE.")
+
+    @staticmethod
+    def _widen(table: DeltaTable) -> None:
+        """Add the columns that the lake's schema has and the table lacks; readers see null in older rows."""
+        known = {field.name for field in table.schema().fields}
+        missing = [name for name in LAKE_SCHEMA if name not in known]
+        if missing:
+            fields = {field.name: field for field in DeltaSchema.from_arrow(LAKE_SCHEMA).fields}
+            table.alter.add_columns([fields[name] for name in missing])
 
     def _files(self, table: DeltaTable, predicate: str | None = None) -> list[str]:
         return list(table.file_uris(file_pruning_predicate=predicate))

@@ -168,12 +168,16 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     ip_address: str | None = None
     """Only where the shop sets `anonymize_ip` False."""
     country: str | None = None
+    """ISO 3166-1 code, looked up before the address was cut."""
+    region: str | None = None
+    """ISO 3166-2 code, such as `DE-BY`."""
     device_type: str | None = None
     browser: str | None = None
     os: str | None = None
     is_bot: bool = False
     bot_reason: str | None = None
     consent: str | None = None
+    """`granted` or `implied`; what was denied is not recorded."""
     data: dict[str, Any] = {}
     """Everything without a column of its own."""
 

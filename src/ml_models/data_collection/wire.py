@@ -54,7 +54,7 @@ _NEEDS_PRODUCT = frozenset(
 _RESERVED = frozenset(
     (
         *("user_id", "anonymous_id", "received_at", "event_time", "source", "site", "revision", "ip", "ip_prefix"),
-        *("ip_address", "country", "geo", "device_type", "browser", "os", "is_bot", "bot_reason", "consent"),
+        *("ip_address", "country", "region", "geo", "device_type", "browser", "os", "is_bot", "bot_reason", "consent"),
     )
 )
 _INT64 = range(-(2**63), 2**63)
