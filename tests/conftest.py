@@ -57,7 +57,10 @@ def data_dir() -> Path:
 def _no_event_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What pages record waits in the queue until a test flushes it: no thread writes to a test's database."""
     from ml_models.data_collection.queue import queue
+    from ml_models.data_collection.recent import recent
 
     monkeypatch.setattr(queue, "automatic", False)
+    monkeypatch.setattr(recent, "automatic", False)  # recent items are then written at once
     yield
     queue.reset()
+    recent.reset()

@@ -21,6 +21,7 @@ from shop.models import Product
 
 from ml_models.core import clock
 from ml_models.data_collection.queue import queue
+from ml_models.data_collection.recent import recent
 
 from .plan import Plan
 from .tastes import Shelf, Shopper, season_factor
@@ -123,8 +124,8 @@ class Simulation:
 
     def run(self) -> Iterator[int]:
         """Simulate all days; yields the number of each finished day."""
-        # The queue's thread would race the simulated clock; what it holds is stored after each visit instead.
-        queue.automatic = False
+        # Threads would race the simulated clock; what the queue holds is stored after each visit instead.
+        queue.automatic = recent.automatic = False
         start = datetime.combine(self.plan.first_day, time(), UTC)
         with simulated_time(start) as manual:
             for day in range(self.plan.days):

@@ -3,24 +3,29 @@
 It depends on no global of the host: no REST framework (its permissions, throttles, parsers and authentication would
 apply), no CSRF token (a beacon cannot send one; origin and `Sec-Fetch-Site` are checked instead), any content type
 (`sendBeacon` posts text/plain), and no transaction of the request (`ATOMIC_REQUESTS`).
+
+The cheapest question comes first, so that a flood costs little: method and origin, the network's limit, the cookie and
+its visitor's limit, and only then is the body read.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from ml_models.core.errors import InvalidEvent, SpoolError
 from ml_models.data_collection import collector, counters, wire
 from ml_models.data_collection.client import Client
-from ml_models.data_collection.identity import decide, set_cookie
+from ml_models.data_collection.identity import decide, seen_cookie, set_cookie
+from ml_models.data_collection.limits import limits
+from ml_models.data_collection.recent import recent
 from ml_models.settings import ApiSettings, get_settings
 
 if TYPE_CHECKING:
@@ -38,9 +43,24 @@ class _TooLarge(Exception):
     pass
 
 
-def _refused(status: int, sentence: str) -> JsonResponse:
-    counters.add(f"track.{status}")
-    return JsonResponse({"status": "error", "error": sentence}, status=status)
+class _Gone(Exception):
+    """The client went away before its request was whole."""
+
+
+class _EveryDatabase(set[str]):
+    """What `non_atomic_requests` leaves on a view, for all of the host's databases, whatever their names."""
+
+    def __contains__(self, alias: object) -> bool:
+        return True
+
+
+def _refused(status: int, sentence: str, *, reason: str = "", retry_after: float = 0) -> JsonResponse:
+    counters.add(f"track.{status}.{reason}" if reason else f"track.{status}")
+    recent.wake()  # its thread writes the counts
+    response = JsonResponse({"status": "error", "error": sentence}, status=status)
+    if retry_after:
+        response["Retry-After"] = str(math.ceil(retry_after))
+    return response
 
 
 def _body(request: HttpRequest, limit: int) -> bytes:
@@ -48,7 +68,10 @@ def _body(request: HttpRequest, limit: int) -> bytes:
     if length.isdecimal() and int(length) > limit:
         raise _TooLarge
     # Not `request.body`: the host's DATA_UPLOAD_MAX_MEMORY_SIZE is a limit for its own forms.
-    body = request.read(limit + 1)
+    try:
+        body = request.read(limit + 1)
+    except OSError as error:  # Django's UnreadablePostError
+        raise _Gone from error
     if request.headers.get("Content-Encoding", "").lower() == "gzip":
         unpack = zlib.decompressobj(wbits=31)
         try:
@@ -77,12 +100,12 @@ def _origin(request: HttpRequest, api: ApiSettings) -> tuple[bool, str | None]:
 
 @csrf_exempt
 @login_not_required
-@transaction.non_atomic_requests
 def track(request: HttpRequest) -> HttpResponse:
     """Take a batch of events; answers 200 only when those that are valid survive a power cut.
 
     `{"status": "ok", "processed": n}`, with `rejected` where events of the batch broke the schema (they wait in the
-    dead letters). 400 malformed, 403 foreign origin, 405 not POST, 413 too large, 503 the spool cannot take events.
+    dead letters). 400 malformed, 403 foreign origin, 405 not POST, 413 too large, 429 too many requests of the visitor
+    or the network, 503 the spool cannot take events; the last two with `Retry-After`.
     """
     settings = get_settings()
     if not settings.enabled:
@@ -109,25 +132,42 @@ def track(request: HttpRequest) -> HttpResponse:
     return response
 
 
+track._non_atomic_requests = _EveryDatabase({"default"})  # type: ignore[attr-defined]
+
+
+def _limited(of: str, seconds: float) -> HttpResponse:
+    sentence = f"Too many requests of this {of}. Send them again later, and more events at once."
+    return _refused(429, sentence, reason=of, retry_after=seconds)
+
+
 def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
+    client = Client.of(request.META)
+    wait = limits().network(client)
+    if wait:
+        return _limited("network", wait)
+    seen = seen_cookie(request)
+    wait = limits().visitor(seen.anonymous_id)
+    if wait:
+        return _limited("visitor", wait)
     try:
         batch = wire.parse(_body(request, api.max_body))
     except _TooLarge:
         return _refused(413, f"The request is larger than {api.max_body} bytes. Send fewer events at once.")
     except InvalidEvent as error:
         return _refused(400, f"The request is malformed ({error}). Send {{'events': [...], 'meta': {{...}}}} as JSON.")
+    except _Gone:
+        return _refused(400, "The request ended before it was whole.", reason="gone")
     if len(batch.events) > api.max_events:
         return _refused(413, f"The batch has more than {api.max_events} events. Send fewer at once.")
     if not get_settings().data_collection.enabled:
         return JsonResponse({"status": "ok", "processed": 0})
-    decision = decide(request)
+    decision = decide(request, seen)
     try:
-        processed, rejected = collector.collect(batch, decision, Client.of(request.META))
+        processed, rejected = collector.collect(batch, decision, client)
     except SpoolError:
         logger.exception("Events could not be stored; the client was asked to send them again.")
-        response = _refused(503, "Events cannot be stored at the moment. Send them again later.")
-        response["Retry-After"] = str(RETRY_AFTER)
-        return response
+        sentence = "Events cannot be stored at the moment. Send them again later."
+        return _refused(503, sentence, retry_after=RETRY_AFTER)
     answer: dict[str, object] = {"status": "ok", "processed": processed}
     if rejected:
         answer["rejected"] = rejected

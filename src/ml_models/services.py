@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from django.db import Error as DatabaseError
 
-from ml_models.adapters.build import get_online_store
 from ml_models.core import clock
 from ml_models.core.errors import InvalidQuery, MLError
 from ml_models.core.query import Interaction, Query
 from ml_models.data_collection import counters
+from ml_models.data_collection.recent import recent
 from ml_models.serving.answer import Answer
 from ml_models.serving.pipeline import make_list
 from ml_models.serving.sources import sources_for
@@ -75,7 +75,7 @@ def recommend_for(
 
 def _recent(visitor: str, limit: int) -> tuple[Interaction, ...]:
     try:
-        return tuple(get_online_store().recent(visitor, limit))
+        return tuple(recent.read(visitor, limit))
     except (DatabaseError, MLError, OSError) as error:
         # A list for nobody in particular is better than no list.
         counters.add("serving.history_unread")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.signals import user_logged_in
 from django.db.models import Model
 
-from ml_models.adapters.build import get_online_store
 from ml_models.core.event import EventType, purchase_id
 from ml_models.data_collection import counters
 from ml_models.data_collection.client import Client
@@ -26,6 +25,7 @@ from ml_models.data_collection.events import record
 from ml_models.data_collection.identity import Identity, read_cookie, visitor_key
 from ml_models.data_collection.known import known_user, page_view_id
 from ml_models.data_collection.products import external_id
+from ml_models.data_collection.recent import recent
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _merge_at_login(sender: object, request: HttpRequest | None = None, user: An
         source = visitor_key(None, identity.anonymous_id)
         target = visitor_key(str(user.pk), None)
         if source and target:
-            get_online_store().merge(source, target)
+            recent.merge(source, target)
     except Exception:  # a receiver runs inside the shop's login; nothing of ours may stop it
         counters.add("login.merge_failed")
         logger.exception("A guest's recent items could not be given to the user who logged in.")

@@ -13,7 +13,7 @@ from django.db.models import Q
 from ml_models.adapters.compiled import compiled_rows
 from ml_models.core.query import Interaction
 
-__all__ = ["KEEP", "REPEAT", "DatabaseOnlineStore", "MemoryOnlineStore"]
+__all__ = ["KEEP", "REPEAT", "DatabaseOnlineStore", "MemoryOnlineStore", "merged"]
 
 KEEP = 200
 """Newest interactions kept of one visitor; count."""
@@ -37,6 +37,13 @@ def _distinct(newest_first: Sequence[Interaction], limit: int) -> list[Interacti
             break
     kept.reverse()
     return kept
+
+
+def merged(stored: Sequence[Interaction], waiting: Sequence[Interaction], limit: int) -> list[Interaction]:
+    """What a store holds of a visitor and what it will hold soon, as one answer of `recent`."""
+    limit = min(limit, KEEP)
+    together = sorted([*stored, *waiting], key=lambda one: one.at)
+    return _distinct(together[::-1], limit) if limit > 0 else []
 
 
 class DatabaseOnlineStore:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from ml_models.adapters.build import get_dead_letters, get_online_store, get_spool
+from ml_models.adapters.build import get_dead_letters, get_spool
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
@@ -18,6 +18,7 @@ from ml_models.core.query import Interaction
 from ml_models.data_collection import counters, wire
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.identity import Decision, visitor_key
+from ml_models.data_collection.recent import recent
 from ml_models.settings import MLSettings, get_settings
 
 __all__ = ["collect", "default_currency", "identity_link", "rebuild", "remember", "store"]
@@ -87,7 +88,7 @@ def store(events: Iterable[Event]) -> None:
 
 
 def remember(events: Iterable[Event]) -> None:
-    """Put interactions into the online store. Its failure is counted and logged, never raised: the spool has them."""
+    """Make interactions known to the next answer, written behind (`recent`). Never raises: the spool has them."""
     batch: defaultdict[str, list[Interaction]] = defaultdict(list)
     merges: list[tuple[str, str]] = []
     for event in events:
@@ -99,16 +100,13 @@ def remember(events: Iterable[Event]) -> None:
             continue
         ids = [event.product_id] if event.product_id else [item.product_id for item in event.items]
         batch[key] += [Interaction(item_id, event.event_type, event.event_time) for item_id in ids]
-    if not batch and not merges:
-        return
-    try:
-        online = get_online_store()
-        for source, target in merges:
-            online.merge(source, target)
-        online.record_many(batch)
-    except Exception:  # the store is any database or server; no failure of it may fail a request whose events are safe
-        if counters.add("online.failed") % 1000 == 1:
-            logger.exception("Recent items could not be recorded; the events themselves are safe. Counted from here.")
+    for source, target in merges:
+        try:
+            recent.merge(source, target)
+        except Exception:  # the store is any database or server; no failure of it may fail a request of safe events
+            if counters.add("online.failed") % 1000 == 1:
+                logger.exception("Recent items could not be merged; the events themselves are safe. Counted from here.")
+    recent.put(batch)
 
 
 def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, context: wire.Context) -> None:

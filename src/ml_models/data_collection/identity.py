@@ -42,7 +42,18 @@ from ml_models.settings import get_settings
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-__all__ = ["Decision", "Identity", "decide", "read_cookie", "set_cookie", "sign", "verify", "visitor_key", "visitor_of"]
+__all__ = [
+    "Decision",
+    "Identity",
+    "decide",
+    "read_cookie",
+    "seen_cookie",
+    "set_cookie",
+    "sign",
+    "verify",
+    "visitor_key",
+    "visitor_of",
+]
 
 logger = logging.getLogger("bunoraa.ml")
 
@@ -142,6 +153,26 @@ def read_cookie(request: HttpRequest) -> Identity | None:
     return verify(request.COOKIES.get(get_settings().api.cookie_name))[0]
 
 
+@dataclass(frozen=True, slots=True)
+class SeenCookie:
+    """What the cookie of a track request says."""
+
+    identity: Identity | None
+    """None where there is no cookie or its signature does not hold."""
+    current: bool = False
+    """Whether the current key signed it."""
+
+    @property
+    def anonymous_id(self) -> str | None:
+        """The verified anonymous id."""
+        return self.identity.anonymous_id if self.identity else None
+
+
+def seen_cookie(request: HttpRequest) -> SeenCookie:
+    """The request's cookie, verified once for all questions that follow."""
+    return SeenCookie(*verify(request.COOKIES.get(get_settings().api.cookie_name)))
+
+
 def set_cookie(request: HttpRequest, response: HttpResponse, identity: Identity) -> None:
     """Put the cookie on a response. Called on the track response only."""
     api = get_settings().api
@@ -186,9 +217,10 @@ class Decision:
     """Whether the anonymous id has just become bound to the user."""
 
 
-def decide(request: HttpRequest) -> Decision:
+def decide(request: HttpRequest, seen: SeenCookie | None = None) -> Decision:
     """Compare session and cookie by the table of this module; for the track view only."""
-    cookie, current = verify(request.COOKIES.get(get_settings().api.cookie_name))
+    seen = seen or seen_cookie(request)
+    cookie, current = seen.identity, seen.current
     user = _session_user(request)
     second = int(clock.now().timestamp())
     if cookie is None:
