@@ -19,7 +19,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from ml_models.core import clock
 from ml_models.core.event import NAMESPACE, Event
 from ml_models.data_collection import counters
-from ml_models.data_collection.client import Client
+from ml_models.data_collection.client import HEADERS, Client
 from ml_models.data_collection.identity import verify
 from ml_models.data_collection.known import known_user, page_view_id
 from ml_models.data_collection.products import external_id, id_path, product_model
@@ -40,7 +40,7 @@ MAX_ADDRESS = 1024
 """Longest page address kept; characters."""
 
 _OURS = re.compile(r'(?<![\w-])ml;desc="[^"]*"')
-_HEADERS = ("REMOTE_ADDR", "HTTP_USER_AGENT", "HTTP_REFERER", "QUERY_STRING")
+_HEADERS = (*HEADERS, "HTTP_REFERER", "QUERY_STRING")
 
 
 class _Tracking:
@@ -186,10 +186,7 @@ class _Entry:
             page_url=_clean(f"{self.path}?{query}" if query else self.path),
             referrer=_clean(self.meta["HTTP_REFERER"]),
             product_id=self.product_id,
-            ip_prefix=client.ip_prefix,
-            ip_address=client.ip_address,
-            is_bot=client.is_bot,
-            bot_reason=client.bot_reason,
+            **client.columns(),
         )
 
 

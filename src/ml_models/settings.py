@@ -315,6 +315,12 @@ def _placed(storage: StorageSettings, base: Path) -> StorageSettings:
     return replace(storage, models=base / storage.models, data=data, lake=lake)
 
 
+def _located(collection: DataCollectionSettings, base: Path) -> DataCollectionSettings:
+    """The path of the geo database made absolute."""
+    path = collection.geo_database
+    return replace(collection, geo_database=str(base / path)) if path else collection
+
+
 def read() -> tuple[MLSettings, list[Problem]]:
     """The settings as Django has them now, and every problem found; what is wrong has its default instead."""
     from django.conf import settings
@@ -333,7 +339,9 @@ def read() -> tuple[MLSettings, list[Problem]]:
         problems += found
     problems += _together(values)
     values["redis_url"] = values.get("redis_url") or None
-    values["storage"] = _placed(values["storage"], Path(getattr(settings, "BASE_DIR", Path.cwd())))
+    base = Path(getattr(settings, "BASE_DIR", Path.cwd()))
+    values["storage"] = _placed(values["storage"], base)
+    values["data_collection"] = _located(values["data_collection"], base)
     return MLSettings(**values), problems
 
 

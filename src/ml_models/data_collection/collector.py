@@ -39,10 +39,7 @@ def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int,
         anonymous_id=decision.identity.anonymous_id,
         user_id=decision.identity.user_id,
         currency=default_currency(settings),
-        ip_prefix=client.ip_prefix,
-        ip_address=client.ip_address,
-        is_bot=client.is_bot,
-        bot_reason=client.bot_reason,
+        **client.columns(),
         max_event=settings.api.max_event,
     )
     events: list[Event] = []
@@ -130,7 +127,7 @@ def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch,
             logger.exception("Rejected events could not be kept. Counted from here.")
 
 
-_KEPT = ("site", "anonymous_id", "user_id", "currency", "ip_prefix", "ip_address", "is_bot", "bot_reason")
+_KEPT = ("site", "anonymous_id", "user_id", "currency", "consent", *Client().columns())
 
 
 def rebuild(letter: Letter) -> Event:

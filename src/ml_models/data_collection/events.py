@@ -105,10 +105,7 @@ def build_event(
         anonymous_id=anonymous_id,
         user_id=user_id,
         currency=default_currency(settings),
-        ip_prefix=client.ip_prefix,
-        ip_address=client.ip_address,
-        is_bot=client.is_bot,
-        bot_reason=client.bot_reason,
+        **client.columns(),
     )
     given = {key: value for key, value in _plain(fields).items() if value is not None}
     return wire.validate({**given, "event_type": str(event_type)}, context, wire.Batch([]))

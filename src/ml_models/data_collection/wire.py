@@ -99,8 +99,14 @@ class Context:
     """Currency of prices that name none."""
     ip_prefix: str | None = None
     ip_address: str | None = None
+    country: str | None = None
+    region: str | None = None
+    device_type: str | None = None
+    browser: str | None = None
+    os: str | None = None
     is_bot: bool = False
     bot_reason: str | None = None
+    consent: str | None = None
     max_event: int = 16_384
     """Largest event; bytes of JSON."""
 
@@ -194,8 +200,14 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
         user_id=context.user_id,
         ip_prefix=context.ip_prefix,
         ip_address=context.ip_address,
+        country=context.country,
+        region=context.region,
+        device_type=context.device_type,
+        browser=context.browser,
+        os=context.os,
         is_bot=context.is_bot,
         bot_reason=context.bot_reason,
+        consent=context.consent,
         data=data,
         **fields,
     )
