@@ -68,11 +68,16 @@ def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 @_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
-    """Bring the spool into the lake and read new orders."""
+    """Bring the spool into the lake and read new orders.
+
+    Under any traffic it comes to the orders within `flush_interval`; what is left is the next run's.
+    """
     from ml_models.data_collection.process import process_events
     from ml_models.data_collection.sync import sync_orders
+    from ml_models.settings import get_settings
 
-    return {"events": _plain(process_events()), "orders": _plain(sync_orders())}
+    seconds = get_settings().data_collection.flush_interval
+    return {"events": _plain(process_events(seconds=seconds)), "orders": _plain(sync_orders())}
 
 
 @_task("ml.train_model")

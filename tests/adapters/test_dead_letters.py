@@ -1,3 +1,5 @@
+import errno
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -5,7 +7,7 @@ import pytest
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
-from ml_models.core.errors import InvalidEvent, SpoolError
+from ml_models.core.errors import InvalidEvent, SpoolError, StoreError
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -97,6 +99,27 @@ def test_a_replay_that_breaks_off_loses_nothing(tmp_path):
         letters.replay(accept)
     assert [letter.raw for letter in letters] == [b"0", b"1", b"2", b"3"]
     assert letters.replay(lambda letter: None).accepted == 4
+
+
+def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    letters = DeadLetters(tmp_path)
+
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match="Free space"):
+        letters.write("wrong_type", "x", b"{}")
+
+
+def test_pruning_does_not_mind_what_a_replay_took(tmp_path, monkeypatch):
+    letters = DeadLetters(tmp_path, segment_bytes=1)
+    for _ in range(3):
+        letters.write("wrong_type", "x", b"{}")
+    segments = letters._segments()
+    segments[0].unlink()
+    monkeypatch.setattr(letters, "_segments", lambda: segments)
+    assert letters.prune() == 0
 
 
 def test_a_full_spool_leaves_the_letters(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import threading
 from datetime import timedelta
@@ -221,6 +222,11 @@ class TestDeltaEventStore(EventStoreContract):
             DeltaEventStore(folder).snapshot()
 
 
+def put_without_snapshot(store, event, position):
+    """Commit through a handle of its own, as a process does that dies before it looks at the lake again."""
+    store.commit(event_store.DeltaSnapshot(DeltaTable(store.uri)), {"s": position}, to_frame([event]))
+
+
 class TestDurability:
     def test_a_snapshot_vouches_for_what_is_on_disk(self, tmp_path):
         store = DeltaEventStore(tmp_path / "lake")
@@ -267,6 +273,50 @@ class TestDurability:
         assert again.snapshot().position("s") == 1
         assert put(again, [make_event("b")], {"s": 2}).written == 1
         assert ids(again.scan()) == ["a", "b"]
+
+    @pytest.mark.parametrize("left", [0, 40, None])
+    def test_an_entry_whose_data_did_not_reach_the_disk_is_set_aside_with_all_after_it(self, tmp_path, left):
+        store = DeltaEventStore(tmp_path / "lake")
+        put(store, [make_event("a")], {"s": 1})
+        store.snapshot()
+        before = DeltaTable(store.uri).file_uris()
+        put_without_snapshot(store, make_event("b"), 2)
+        torn = next(Path(path) for path in DeltaTable(store.uri).file_uris() if path not in before)
+        put_without_snapshot(store, make_event("c"), 3)
+        assert (tmp_path / "lake" / "_synced").read_text() == "1"
+        if left is None:
+            torn.unlink()
+        else:
+            os.truncate(torn, left)
+        again = DeltaEventStore(tmp_path / "lake")
+        assert again.snapshot().position("s") == 1
+        assert put(again, [make_event("b"), make_event("c")], {"s": 3}).written == 2
+        assert ids(again.scan()) == ["a", "b", "c"]
+
+    def test_what_compaction_replaced_is_not_taken_for_torn(self, tmp_path):
+        store = DeltaEventStore(tmp_path / "lake")
+        for name in "abcdefghij":
+            put(store, [make_event(name)])
+        (tmp_path / "lake" / "_synced").unlink()
+        before = DeltaTable(store.uri).file_uris()
+        store.compact(min_files=2)
+        (tmp_path / "lake" / "_synced").unlink()
+        for path in before:
+            Path(path).unlink()
+        assert DeltaEventStore(tmp_path / "lake").snapshot().version == DeltaTable(store.uri).version()
+        assert ids(store.scan()) == list("abcdefghij")
+
+    def test_a_checkpoint_torn_by_a_power_cut_is_set_aside(self, tmp_path):
+        store = DeltaEventStore(tmp_path / "lake")
+        for number in range(52):
+            put(store, [make_event(f"{number:02d}")], {"s": number + 1})
+        checkpoints = list((tmp_path / "lake" / "_delta_log").glob("*.checkpoint.parquet"))
+        assert checkpoints
+        for path in checkpoints:
+            os.truncate(path, 0)
+        again = DeltaEventStore(tmp_path / "lake")
+        assert again.snapshot().position("s") == 52
+        assert len(ids(again.scan())) == 52
 
     def test_a_damaged_entry_that_was_on_disk_stays(self, tmp_path):
         store = DeltaEventStore(tmp_path / "lake")

@@ -64,6 +64,20 @@ class TestDatabaseOnlineStore(OnlineStoreContract):
         assert KEEP <= most <= KEEP + 400
         assert OnlineInteraction.objects.order_by("at").last().item_id == "999"
 
+    def test_a_trim_that_fails_leaves_the_callers_transaction_usable(self, monkeypatch):
+        store = self.make()
+        store.record("a:1", views(2))
+
+        def broken(visitor):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT nothing_of_this_name")
+
+        monkeypatch.setattr(store, "_trim", broken)
+        with pytest.raises(DatabaseError):
+            store.merge("a:1", "u:7")
+        # As the login that called it goes on; PostgreSQL would refuse a transaction in which a statement failed.
+        assert OnlineInteraction.objects.filter(visitor="a:1").count() == 2
+
     def test_a_failure_leaves_the_callers_transaction_usable(self):
         store = self.make()
         with pytest.raises(DatabaseError):

@@ -309,6 +309,41 @@ class TestDurability:
         spool.append([b"c"])
         assert drain(spool) == [b"a", b"c"]
 
+    @pytest.mark.parametrize("hint", [True, False])
+    def test_numbers_go_on_where_a_trim_meets_a_full_disk(self, tmp_path, monkeypatch, hint):
+        spool, committer = FileSpool(tmp_path, segment_bytes=1), FileSpool(tmp_path)
+        for record in (b"a", b"b"):
+            spool.append([record])
+        (source,) = spool.sources()
+        position = spool.read(source, 0, 10).position
+
+        def full(descriptor, data):
+            monkeypatch.undo()
+            committer.trim(source, position)  # while the new segment is there and its head cannot be written
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(SpoolError, match="Free space"):
+            spool.append([b"c"])
+        if not hint:
+            (the_slot(tmp_path) / "trimmed").unlink()
+        spool.append([b"d"])
+        assert committer.read(source, position, 10).records == [b"d"]
+        assert committer.sources() == [source]
+
+    def test_a_trim_needs_no_space(self, tmp_path, monkeypatch):
+        spool = FileSpool(tmp_path, segment_bytes=1)
+        for record in (b"a", b"b"):
+            spool.append([record])
+        (source,) = spool.sources()
+
+        def full(path, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+        spool.trim(source, spool.read(source, 0, 10).position)
+        assert len(list(the_slot(tmp_path).glob("*.seg"))) == 1
+
     def test_after_a_failed_sync_no_position_comes_again(self, tmp_path, monkeypatch):
         spool = FileSpool(tmp_path)
         spool.append([b"a"])

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from django.test import Client, RequestFactory
 from django.urls import resolve
 
+from ml_models.api_track import track
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import NAMESPACE
@@ -280,6 +281,18 @@ def test_a_packed_body_passes(client, recorded):
     assert response.json()["processed"] == 1
     broken = client.post(URL, b"no gzip", content_type="application/json", headers={"Content-Encoding": "gzip"})
     assert broken.status_code == 400
+
+
+def test_a_browser_that_hangs_up_is_no_error_of_the_shop(rf, recorded, caplog):
+    class Gone:
+        def read(self, *given):
+            raise OSError("Connection reset by peer")
+
+    request = rf.post(URL, b"{}", content_type="application/json")
+    request._stream = Gone()
+    assert track(request).status_code == 400
+    assert not recorded.events
+    assert not caplog.records
 
 
 def test_the_hosts_upload_limit_is_not_ours(send, recorded, settings):

@@ -9,6 +9,7 @@ from ml_models.adapters.event_store import DeltaEventStore
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.adapters.spool_file import FileSpool
 from ml_models.adapters.spool_memory import MemorySpool
+from ml_models.core import clock
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.event import encode_event
 from ml_models.data_collection.process import Committer, process_events
@@ -60,6 +61,41 @@ def test_a_limit_leaves_the_rest_for_later(parts):
     assert store.stats()["rows"] == 20
     assert spool.stats()["records"] == 10
     assert committer.run(limit=20).read == 10
+
+
+class Busy:
+    """A store under steady traffic: with every commit something new comes into the spool."""
+
+    def __init__(self, store, spool):
+        self.store, self.spool, self.commits = store, spool, 0
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def commit(self, *given):
+        self.commits += 1
+        fill(self.spool, 1, start=1000 * self.commits)
+        return self.store.commit(*given)
+
+
+def test_steady_traffic_does_not_hold_a_run_up(parts):
+    spool, store, dead = parts
+    fill(spool, 50)
+    busy = Busy(store, spool)
+    assert Committer(spool, busy, dead).run().read == 50
+    assert Committer(spool, busy, dead).run().read == 1
+    assert busy.commits == 2
+
+
+def test_a_run_begins_no_batch_after_its_time(parts):
+    spool, store, dead = parts
+    fill(spool, 50)
+    committer = Committer(spool, store, dead, batch_rows=10)
+    with clock.use(clock.ManualClock(DAY)) as manual:
+        late = committer.run(seconds=60, progress=lambda result: manual.advance(seconds=45))
+        assert 20 <= late.read < 50
+        assert store.stats()["rows"] == late.read
+        assert committer.run(seconds=60).read == 50 - late.read
 
 
 def test_progress_is_told_after_every_commit(parts):

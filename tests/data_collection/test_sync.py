@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from ml_models.adapters import build
 from ml_models.adapters.catalogue import DjangoCatalogue, MemoryCatalogue
 from ml_models.adapters.event_store_memory import MemoryEventStore
+from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict
 from ml_models.core.event import purchase_id
@@ -104,7 +105,7 @@ def test_lines_read_in_another_order_are_no_change(moment, store):
 
 def test_an_order_whose_ids_are_keyed_is_no_change(moment, store):
     sync(store, [order(), order("2", user_id=None, guest="abc")])
-    retain = {"key": b"k" * 32, "older_than": START + timedelta(days=1), "types": ["purchase", "refund"]}
+    retain = {"key": lake_keys()[0], "older_than": START + timedelta(days=1), "types": ["purchase", "refund"]}
     assert store.key_ids(**retain) == 2
     result = sync(store, [order(), order("2", user_id=None, guest="abc")], full=True)
     assert (result.unchanged, result.new, result.changed) == (2, 0, 0)
@@ -117,9 +118,19 @@ def test_an_order_whose_ids_are_keyed_is_no_change(moment, store):
     assert store.key_ids(**retain) == 0
 
 
+def test_nobody_finds_a_customer_by_the_hash_of_an_old_order(moment, store):
+    sync(store, [order()])
+    (plain,) = rows(store)
+    store.key_ids(key=lake_keys()[0], older_than=START + timedelta(days=1), types=["purchase"])
+    (kept,) = rows(store)
+    # Whoever tries all users meets the plain hash at 7, and must not recognise it.
+    assert json.loads(plain["data"])["content"] not in kept["data"]
+    assert sync(store, [order()], full=True).unchanged == 1
+
+
 def test_a_vanished_order_with_keyed_ids_is_cancelled_once(moment, store):
     sync(store, [order(), order("2")])
-    store.key_ids(key=b"k" * 32, older_than=START + timedelta(days=1), types=["purchase"])
+    store.key_ids(key=lake_keys()[0], older_than=START + timedelta(days=1), types=["purchase"])
     moment.advance(hours=1)
     assert sync(store, [order("2")]).vanished == 1
     assert sync(store, [order("2")]).vanished == 0

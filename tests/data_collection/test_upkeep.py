@@ -1,6 +1,7 @@
 """Retention, export, replay and the `ml_collect` command."""
 
 import json
+import threading
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -94,6 +95,23 @@ class TestExport:
         assert (result.days, result.rows, result.unchanged) == (1, 2, 1)
         assert told == [(1, 1)]
         assert export_training_data(tmp_path / "out").days == 0
+
+    def test_a_second_export_waits_for_the_first(self, store, tmp_path, monkeypatch):
+        put(store, [make_event("a")])
+        original, rival = export._write, []
+
+        def write(frame, path):
+            if not rival:
+                rival.append(threading.Thread(target=lambda: rival.append(export_training_data(tmp_path / "out"))))
+                rival[0].start()
+                rival[0].join(0.2)
+                assert rival[0].is_alive()
+            return original(frame, path)
+
+        monkeypatch.setattr(export, "_write", write)
+        assert export_training_data(tmp_path / "out").days == 1
+        rival[0].join()
+        assert (rival[1].days, rival[1].unchanged) == (0, 1)
 
     def test_a_killed_export_is_finished_without_redoing_a_day(self, store, tmp_path, monkeypatch):
         put(store, [make_event(str(n), DAY + timedelta(days=n)) for n in range(5)])

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ml_models.core import clock
-from ml_models.core.errors import MLError
+from ml_models.core.errors import MLError, StoreError
 
 __all__ = ["DeadLetters", "Letter", "Replayed"]
 
@@ -124,10 +124,18 @@ class DeadLetters:
         )
 
     def write_all(self, letters: Iterable[Letter], *, durable: bool = False) -> None:
-        """Keep letters; with `durable` they survive a power cut when this returns."""
+        """Keep letters; with `durable` they survive a power cut when this returns. Raises `StoreError`."""
         lines = b"".join(_encode(letter) + b"\n" for letter in letters)
         if not lines:
             return
+        try:
+            self._append(lines, durable=durable)
+        except OSError as error:
+            raise StoreError(
+                f'Dead letters could not be kept: {error}. Free space where ML_STORAGE["data"] lives.'
+            ) from error
+
+    def _append(self, lines: bytes, *, durable: bool) -> None:
         with self._locked("lock"):
             descriptor = os.open(self._current(), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
@@ -181,15 +189,19 @@ class DeadLetters:
 
     def _prune(self, existing: list[Path]) -> int:
         oldest = (clock.now() - self._max_age).date()
-        sizes = {path: path.stat().st_size for path in existing}
+        sizes: dict[Path, int] = {}
+        for path in existing:
+            with suppress(FileNotFoundError):  # a replay emptied it meanwhile
+                sizes[path] = path.stat().st_size
         total = sum(sizes.values())
         gone = 0
-        for path in existing:
+        for path, size in sizes.items():
             if _day_of(path) >= oldest and total + self._segment_bytes <= self._max_bytes:
                 break
-            gone += path.read_bytes().count(b"\n")
-            total -= sizes[path]
-            path.unlink()
+            total -= size
+            with suppress(FileNotFoundError):
+                gone += path.read_bytes().count(b"\n")
+                path.unlink()
         if gone:
             counter = self._folder / "dropped"
             counter.write_text(str(self._dropped() + gone))

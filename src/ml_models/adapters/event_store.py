@@ -121,7 +121,7 @@ class DeltaEventStore:
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            if self._sync is not None and self._sync.set_aside_torn_entry():
+            if self._sync is not None and self._sync.repair():
                 return self._table()
             raise StoreError(f"The lake at {self.uri} cannot be read: {error}. Check ML_STORAGE.") from error
 
@@ -181,8 +181,8 @@ class DeltaEventStore:
     def snapshot(self) -> DeltaSnapshot:
         """A fresh snapshot, on disk in every part that its positions vouch for."""
         table = self._table_or_new()
-        if self._sync is not None:
-            self._sync.upto(table.version())
+        while self._sync is not None and not self._sync.upto(table.version()):
+            table = self._table_or_new()
         return DeltaSnapshot(table)
 
     def commit(self, snapshot: Snapshot, positions: Mapping[str, int], rows: pl.DataFrame) -> CommitResult:
@@ -454,8 +454,11 @@ class DeltaEventStore:
                 merged += 1
             except CommitFailedError:  # a deletion was faster; the next run merges this day
                 table = self._table() or table
+        table = self.snapshot().table  # on disk before anything it replaces leaves
         vacuumed = table.vacuum(retention_hours=24, dry_run=False, full=True)
         table.create_checkpoint()
+        if self._sync is not None:
+            self._sync.sync_checkpoint(table.version())
         table.cleanup_metadata()
         return {
             "days": merged,

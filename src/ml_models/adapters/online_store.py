@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import Q
 
 from ml_models.adapters.compiled import compiled_rows
@@ -72,12 +73,18 @@ class DatabaseOnlineStore:
         ]
         if not rows:
             return
-        # A savepoint where the caller is inside a transaction: a failure here must not spoil the caller's work.
-        with transaction.atomic():
+        with self._apart():
             OnlineInteraction.objects.bulk_create(rows)
-        for visitor, interactions in batch.items():
-            if self._rng.random() * self._trim_every < len(interactions):
-                self._trim(visitor)
+            for visitor, interactions in batch.items():
+                if self._rng.random() * self._trim_every < len(interactions):
+                    self._trim(visitor)
+
+    @staticmethod
+    def _apart() -> AbstractContextManager[None]:
+        """A savepoint where the caller is inside a transaction: a failure here must not spoil the caller's work."""
+        from ml_models.orm import OnlineInteraction
+
+        return transaction.atomic(using=router.db_for_write(OnlineInteraction))
 
     def recent(self, visitor: str, limit: int = 50) -> list[Interaction]:
         """The newest interactions, oldest first, at most `KEEP`; one query."""
@@ -105,10 +112,9 @@ class DatabaseOnlineStore:
 
         if source == target:
             return
-        with transaction.atomic():
-            moved = OnlineInteraction.objects.filter(visitor=source).update(visitor=target)
-        if moved:
-            self._trim(target)
+        with self._apart():
+            if OnlineInteraction.objects.filter(visitor=source).update(visitor=target):
+                self._trim(target)
 
     def forget(self, visitor: str) -> None:
         """Erase a visitor."""

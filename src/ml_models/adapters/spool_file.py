@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_models.adapters.spool_frames import HEAD, MAX_RECORD, Parsed, join_position, parse, split_position
-from ml_models.adapters.spool_slot import SlotLost, SlotWriter, claim, salt_of, segment_path, segments, slots
+from ml_models.adapters.spool_slot import SlotLost, SlotWriter, claim, salt_of, segment_path, segments, slots, trimmed
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
 from ml_models.core.ports import SpoolRead
@@ -156,31 +156,39 @@ class FileSpool:
     # -- trimming -----------------------------------------------------------------------------------
 
     def trim(self, source: str, upto: int) -> None:
-        """Delete whole segments up to a position, except the newest (its number must not come again)."""
+        """Delete whole segments up to a position, except the newest with records (its number must not come again)."""
         slot = self._slot(source)
         if not slot.is_dir():
             return
         limit, offset = split_position(upto)
-        for number in segments(slot)[:-1]:
+        for number in self._older(slot):
             path = segment_path(slot, number)
             with contextlib.suppress(FileNotFoundError):  # another committer was faster
                 if number < limit or (number == limit and path.stat().st_size <= offset):
                     path.unlink()
-        if upto > self._trimmed(slot):
+        if upto > trimmed(slot):
             partial = slot / f"trimmed.{os.getpid()}.{threading.get_ident()}"
-            partial.write_text(str(upto))
-            partial.replace(slot / "trimmed")
+            # A hint: where the disk is full, readers pass over what the lake has once more.
+            with contextlib.suppress(OSError):
+                partial.write_text(str(upto))
+                partial.replace(slot / "trimmed")
 
     @staticmethod
-    def _trimmed(slot: Path) -> int:
-        try:
-            return int((slot / "trimmed").read_text())
-        except (FileNotFoundError, ValueError):  # ValueError: cut short by a power cut; it is a hint only
-            return 0
+    def _older(slot: Path) -> list[int]:
+        """Segments before the newest that holds a record.
+
+        A segment with a head only may vanish again: on a full disk its owner takes it back.
+        """
+        numbers = segments(slot)
+        for place in range(len(numbers) - 1, -1, -1):
+            with contextlib.suppress(FileNotFoundError):
+                if segment_path(slot, numbers[place]).stat().st_size > len(HEAD):
+                    return numbers[:place]
+        return []
 
     def _waiting(self, slot: Path) -> Iterator[tuple[int, int, int]]:
         """(segment, offset, bytes) of every stretch after the trimmed position."""
-        first, offset = split_position(self._trimmed(slot))
+        first, offset = split_position(trimmed(slot))
         for number in segments(slot):
             start = max(offset, len(HEAD)) if number == first else len(HEAD)
             if number >= first:

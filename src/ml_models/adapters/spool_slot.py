@@ -6,7 +6,8 @@ on disk yet and commit them to the lake; after a power cut the segment may be sh
 - an owner never appends to a segment it found: it starts a new one, with a higher number, and makes that number
   durable (fsync of the folder) before the first record goes in;
 - a segment whose write or fdatasync failed is cut back and left, never appended to again;
-- the newest segment of a slot is never deleted, so the highest number outlives trimming;
+- the newest segment with records is never deleted, and a new one is numbered above the trimmed position too, so the
+  highest number outlives trimming;
 - the slot's name holds a random epoch, so a wiped and recreated folder is another source for the lake.
 
 What a reader got from the lost end of a segment was never acknowledged; it is in the lake once, which is allowed, and
@@ -25,11 +26,11 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml_models.adapters.spool_frames import HEAD, frames
+from ml_models.adapters.spool_frames import HEAD, frames, split_position
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
 
-__all__ = ["SlotLost", "SlotWriter", "claim", "salt_of", "segment_path", "segments", "slots"]
+__all__ = ["SlotLost", "SlotWriter", "claim", "salt_of", "segment_path", "segments", "slots", "trimmed"]
 
 _SLOT = re.compile(r"(\d{3,})-([0-9a-f]{8})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
@@ -64,6 +65,14 @@ def segment_path(slot: Path, number: int) -> Path:
 def salt_of(slot: Path, number: int) -> int:
     """Start value of the CRCs of one segment."""
     return zlib.crc32(f"{slot.name}/{number}".encode())
+
+
+def trimmed(slot: Path) -> int:
+    """Position up to which the slot was trimmed; 0 where that is not known."""
+    try:
+        return int((slot / "trimmed").read_text())
+    except (FileNotFoundError, ValueError):  # ValueError: cut short by a power cut; it is a hint only
+        return 0
 
 
 def _sync_folder(folder: Path) -> None:
@@ -173,7 +182,8 @@ class SlotWriter:
             self._retire(segment)
         if self._segment is None:
             try:
-                self._segment = _Segment(self.slot, 1 + max(segments(self.slot), default=0))
+                known = max(*segments(self.slot), split_position(trimmed(self.slot))[0], 0)
+                self._segment = _Segment(self.slot, known + 1)
             except FileNotFoundError as error:
                 raise SlotLost(f"The slot {self.slot} was removed. Leave the spool's folder alone.") from error
             except OSError as error:

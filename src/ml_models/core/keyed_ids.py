@@ -27,6 +27,7 @@ __all__ = [
     "PREFIX",
     "is_keyed",
     "key_rows",
+    "keyed_content",
     "keyed_id",
     "restore_ids",
     "stale",
@@ -61,7 +62,8 @@ KEPT_COLUMNS = frozenset(
 )
 """Columns that stay as they are. All others are emptied, those that a later version may add included."""
 KEPT_DATA = ("meaning", "content", "currency", "total")
-"""Keys of `data` that stay: what the order has become, the hash by which a change is noticed, and its money."""
+"""Keys of `data` that stay: what the order has become, the hash by which a change is noticed (`keyed_content`), and
+its money."""
 _MARK = "keyed"
 """Key of `data` that says the row is done."""
 
@@ -82,6 +84,14 @@ def is_keyed(value: str) -> bool:
 
 def _hash(value: str, key: bytes) -> str:
     return PREFIX + hmac.digest(key, value.encode(), "sha256").hex()[:_DIGITS]
+
+
+def keyed_content(content: str, key: bytes) -> str:
+    """What stands for the hash of an order's content beside keyed ids.
+
+    The plain hash covers the user's id, so whoever knows the rest of the row would find the id by trying all of them.
+    """
+    return hmac.digest(key, b"content:" + content.encode(), "sha256").hex()[:_DIGITS]
 
 
 def _keyed(column: str) -> pl.Expr:
@@ -112,13 +122,15 @@ def key_rows(rows: pl.DataFrame, key: bytes) -> pl.DataFrame:
     for name in ID_COLUMNS:
         names = rows.get_column(name).drop_nulls().unique().to_list()
         changes.append(pl.col(name).replace(names, [keyed_id(one, key) for one in names]))
-    data = [_facts(text) for text in rows.get_column("data").to_list()]
+    data = [_facts(text, key) for text in rows.get_column("data").to_list()]
     return rows.with_columns(*changes, pl.Series("data", data, dtype=pl.String))
 
 
-def _facts(text: str | None) -> str:
+def _facts(text: str | None, key: bytes) -> str:
     values = _decode(text) if text else {}
     kept = {name: values[name] for name in KEPT_DATA if name in values}
+    if "content" in kept and not values.get(_MARK):
+        kept["content"] = keyed_content(str(kept["content"]), key)
     return str(_encode({**kept, _MARK: True}).decode())
 
 

@@ -146,10 +146,10 @@ def rebuild(letter: Letter) -> Event:
 
 
 def identity_link(anonymous_id: str | None, user_id: str | None, site: str) -> Event:
-    """The fact that a guest turned out to be a user; its id follows from both, so that a repeat adds nothing."""
+    """The fact that a guest turned out to be a user; its id follows from both and the day, so a repeat adds nothing."""
     now = clock.now()
     return Event(
-        event_id=str(uuid.uuid5(NAMESPACE, f"identity_link:{site}:{anonymous_id}:{user_id}")),
+        event_id=str(uuid.uuid5(NAMESPACE, f"identity_link:{site}:{anonymous_id}:{user_id}:{now:%Y%m%d}")),
         event_type=EventType.IDENTITY_LINK.value,
         event_time=now,
         received_at=now,

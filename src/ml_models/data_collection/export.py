@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_models.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from ml_models.core.ports import EventStore
 
 __all__ = ["ExportResult", "export_training_data"]
 
@@ -48,6 +52,22 @@ def export_training_data(
     store = get_event_store()
     folder = folder or get_settings().storage.data / "exports"
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _export(store, folder, progress)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: a second export waits, and then finds the days done. A killed holder lets go by itself."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _export(store: EventStore, folder: Path, progress: Callable[[int, int], None] | None) -> ExportResult:
     manifest = _Manifest(folder / _MANIFEST)
     lake = store.days()
     gone = [day for day in manifest.days if day not in lake]

@@ -51,6 +51,8 @@ class _Batch:
     letters: list[Letter]
     start: dict[str, int]
     positions: dict[str, int]
+    rest: bool
+    """Whether nothing more was waiting when it was read."""
 
     def follows(self, snapshot: Snapshot) -> bool:
         """Whether the batch begins exactly where the snapshot ends."""
@@ -86,12 +88,17 @@ class Committer:
         self._kept: set[str] = set()
 
     def run(
-        self, *, limit: int | None = None, progress: Callable[[ProcessResult], None] | None = None
+        self,
+        *,
+        limit: int | None = None,
+        seconds: float | None = None,
+        progress: Callable[[ProcessResult], None] | None = None,
     ) -> ProcessResult:
-        """Work until nothing waits, or `limit` records were taken. Raises `StoreError`, `SpoolError`.
+        """Take what waits, or `limit` records of it, or what `seconds` allow. Raises `StoreError`, `SpoolError`.
 
-        While one batch is being committed the next is read, on the supposition that the commit succeeds; where it
-        does not, both are thrown away.
+        What comes in while the last of it is being committed is left to the next run: under steady traffic this one
+        would never end, and write a file a batch. While one batch is being committed the next is read, on the
+        supposition that the commit succeeds; where it does not, both are thrown away.
         """
         result = ProcessResult()
         started = clock.current().monotonic()
@@ -104,8 +111,11 @@ class Committer:
                 ahead = last.positions if last else {}
                 taken = result.read + (last.records if last else 0)
                 left = self._batch_rows if limit is None else min(self._batch_rows, limit - taken)
-                with _without_gc():
-                    batch = self._take(snapshot, ahead, left)
+                batch = None
+                late = seconds is not None and clock.current().monotonic() - started >= seconds
+                if not (late or (last is not None and last.rest)):
+                    with _without_gc():
+                        batch = self._take(snapshot, ahead, left)
                 lost = False
                 if flying is not None and last is not None:
                     try:
@@ -176,7 +186,8 @@ class Committer:
         if not moved:
             return None
         frame, unfit = self._frame(events)
-        return _Batch(records, frame, letters + unfit, {source: start[source] for source in moved}, moved)
+        begin = {source: start[source] for source in moved}
+        return _Batch(records, frame, letters + unfit, begin, moved, rest=not waiting)
 
     def _decode(self, records: list[bytes], source: str, events: list[Event], letters: list[Letter]) -> None:
         try:
@@ -216,15 +227,21 @@ class Committer:
 
 
 def process_events(
-    *, limit: int | None = None, progress: Callable[[ProcessResult], None] | None = None
+    *,
+    limit: int | None = None,
+    seconds: float | None = None,
+    progress: Callable[[ProcessResult], None] | None = None,
 ) -> ProcessResult:
     """Bring what waits in the spool into the lake, with the adapters of the settings; counts what it did.
 
-    `limit`: at most this many records. `progress`: called after every commit with the figures so far.
+    `limit`: at most this many records. `seconds`: begin no further batch after that long. `progress`: called after
+    every commit with the figures so far.
     """
     from ml_models.adapters.build import get_dead_letters, get_event_store, get_spool
 
-    result = Committer(get_spool(), get_event_store(), get_dead_letters()).run(limit=limit, progress=progress)
+    result = Committer(get_spool(), get_event_store(), get_dead_letters()).run(
+        limit=limit, seconds=seconds, progress=progress
+    )
     _count(result)
     return result
 

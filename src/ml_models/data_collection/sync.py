@@ -21,9 +21,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict
 from ml_models.core.event import NAMESPACE, Event, EventItem, EventType, purchase_id
+from ml_models.core.keyed_ids import keyed_content
 from ml_models.core.money import to_minor
 from ml_models.settings import get_settings
 
@@ -192,6 +194,7 @@ class _Run:
         self.site = site
         self.counts: Counter[str] = Counter()
         self.seen: set[str] = set()
+        self.keys = lake_keys()
 
     def write(self, orders: Sequence[Order], *, remember: bool) -> None:
         """Bring the lake to what these orders say; all or nothing."""
@@ -295,7 +298,7 @@ class _Run:
                 continue
             revision = 0 if before is None else before.revision + 1
             event = order_event(order, site=self.site, revision=revision, received_at=now)
-            if before is not None and before.content == event.data["content"]:
+            if before is not None and before.content in self._spellings(event.data["content"]):
                 counts["unchanged"] += 1
                 continue
             counts["new" if before is None else "changed"] += 1
@@ -307,6 +310,10 @@ class _Run:
             elif before is not None and before.meaning == "refunded":  # the refund was taken back
                 events.append(_refund_event(event, order, "cancelled"))
         return events, counts
+
+    def _spellings(self, content: str) -> set[str]:
+        """A content hash as the lake may hold it: plain, or keyed with the ids of an old order."""
+        return {content, *(keyed_content(content, key) for key in self.keys)}
 
 
 def _meaning(data: str | None) -> str:

@@ -32,14 +32,14 @@ class ItemKNNConfig:
     weighting: Literal["none", "idf", "tfidf"] = "none"
     """Weight of a visitor: `idf` = log(items / items of the visitor), so that heavy visitors say less; `tfidf` takes
     the root of the interaction's weight too."""
-    repeat: float = 0.6
+    repeat: float = 1.0
     """Weight of an item for itself, in units of its nearest neighbour's; >= 0, 0 = a history never speaks for
     repeats, 1 = as much as for the nearest neighbour."""
     combine: Literal["sum", "max"] = "max"
     """Several events of a visitor with one item: their sum, or the strongest."""
-    fit_half_life_days: float = 180.0
+    fit_half_life_days: float = 90.0
     """Age at which an interaction counts half in the similarities; days, >= 0, 0 = no decay."""
-    half_life_days: float = 90.0
+    half_life_days: float = 30.0
     """Time before the visitor's newest event at which a history's item counts half; days, >= 0, 0 = no decay."""
     step_decay: float = 1.0
     """Factor per item that came later in the history; 0 to 1, 1 = no decay."""

@@ -21,7 +21,7 @@ import pytest
 
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.event import Event, EventItem
-from ml_models.core.keyed_ids import keyed_id
+from ml_models.core.keyed_ids import keyed_content, keyed_id
 from ml_models.core.lake_schema import LAKE_SCHEMA, empty_frame, to_frame
 from ml_models.core.ports import CommitResult, EventStore
 
@@ -262,7 +262,11 @@ class EventStoreContract:
         )
         found = store.scan().sort("event_id").collect()
         assert found.drop("data").equals(expected.drop("data"))
-        assert [json.loads(text) for text in found["data"]] == [{**told, "keyed": True}, {"keyed": True}]
+        hashed = keyed_content("c0ffee", SECRET)
+        assert [json.loads(text) for text in found["data"]] == [
+            {**told, "content": hashed, "keyed": True},
+            {"keyed": True},
+        ]
         assert "personal" not in str(found.to_dicts())
 
     def test_orders_of_one_customer_still_belong_together(self) -> None:

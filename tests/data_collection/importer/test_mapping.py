@@ -31,6 +31,7 @@ def reasons(mapped):
         ("2024-01-15", "2024-01-14T23:00:00"),
         ("2024-03-31 02:30:00", "2024-03-31T01:30:00"),  # a clock time that does not exist
         ("2024-10-27 02:30:00", "2024-10-27T00:30:00"),  # one that comes twice: the first
+        ("20240115", "2024-01-14T23:00:00"),  # a date, not seconds of August 1970
         ("1705314600", "2024-01-15T10:30:00"),
         ("1705314600250", "2024-01-15T10:30:00.250"),
         ("1705314600250000", "2024-01-15T10:30:00.250"),
@@ -39,6 +40,14 @@ def reasons(mapped):
 def test_times(text, expected):
     mapped = apply({}, {"timezone": "Europe/Berlin"}, t=["2024-02-02 00:00:00", text])
     assert mapped.events["event_time"][1] == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+def test_a_column_of_numbers_is_read_as_its_text_would_be():
+    mapped = apply({}, {}, t=pl.Series([20240115, 1705314600]))
+    moments = [datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 1, 15, 10, 30, tzinfo=UTC)]
+    assert mapped.events["event_time"].to_list() == moments
+    mapped = apply({}, {"time_format": "%Y%m%d"}, t=pl.Series([20240115]))
+    assert mapped.events["event_time"].to_list() == moments[:1]
 
 
 def test_given_formats_of_time():

@@ -1,3 +1,4 @@
+import json
 import random
 from collections import Counter
 from datetime import UTC, datetime
@@ -131,6 +132,17 @@ def test_one_busy_day_is_cut_by_content_and_equal_rows_stay_together(lake, write
     assert run(purchases, write("b.csv", day)).written == 0
 
 
+def test_a_dead_letter_holds_mapped_columns_only(lake, purchases, run, tmp_path):
+    path = tmp_path / "a.jsonl"
+    row = {"customer": "u1", "sku": "p1", "when": "soon", "pieces": 1, "price": "1", "email": "eve@example.com"}
+    path.write_text("\n".join([json.dumps(row), json.dumps({**row, "sku": ["eve@example.com"]}), "eve@example.com"]))
+    result = run(purchases, path, format="jsonl")
+    assert sum(result.bad.values()) == 3
+    letters = list(build.get_dead_letters())
+    assert len(letters) == 3
+    assert [letter.path for letter in letters if "eve@" in letter.payload] == ["a.jsonl:2"]
+
+
 def test_bad_rows_become_dead_letters_with_line_and_reason(lake, write, purchases, run):
     bad = [["u1", "p1", "soon", 1, "1"], ["", "p1", "2024-03-01", 1, "1"], ["u1", "p1", "2024-03-01", 1]]
     path = write("a.csv", [*ROWS[:3], *bad, *ROWS[3:5]])
@@ -144,6 +156,7 @@ def test_bad_rows_become_dead_letters_with_line_and_reason(lake, write, purchase
         "a.csv:7": "wrong_number_of_fields",
     }
     assert '"when": "soon"' in letters["a.csv:5"].payload
+    assert letters["a.csv:7"].payload == "null"
     assert letters["a.csv:5"].kind == "row"
     run(purchases, path, again=True)
     assert build.get_dead_letters().stats()["letters"] == 3

@@ -306,10 +306,12 @@ class ColumnMap:
             return micros.cast(FIELDS["event_time"])
         if style in _EPOCHS:
             return self._epoch(cell, style)
-        if cell.dtype.is_numeric():
-            return self._epoch(cell, "")
         if "%" in style:
-            return self._parse(cell, style)
+            return self._parse(cell.cast(pl.String), style)
+        if cell.dtype.is_integer():
+            cell = cell.cast(pl.String)
+        elif cell.dtype.is_numeric():
+            return self._epoch(cell, "")
         # The first cell's format is tried first on all; the others only on what is left.
         first = cell.drop_nulls().head(1)
         likely = sorted(_ISO, key=lambda format: self._parse(first, format).null_count())
@@ -321,10 +323,15 @@ class ColumnMap:
             where = missing.arg_true()
             found = found.scatter(where, self._parse(cell.gather(where), format))
         if style == "auto":
-            missing = found.is_null() & cell.str.contains(r"^\d{8,17}(\.\d+)?$").fill_null(False)
-            if missing.any():
-                where = missing.arg_true()
-                found = found.scatter(where, self._epoch(cell.gather(where), ""))
+            # Eight digits are a date, 20240115, and never seconds, which would be the year 1970.
+            for pattern, read in (
+                (r"^\d{8}$", lambda cells: self._parse(cells, "%Y%m%d")),
+                (r"^\d{9,17}(\.\d+)?$", lambda cells: self._epoch(cells, "")),
+            ):
+                missing = found.is_null() & cell.str.contains(pattern).fill_null(False)
+                if missing.any():
+                    where = missing.arg_true()
+                    found = found.scatter(where, read(cell.gather(where)))
         return found
 
     def _parse(self, cell: pl.Series, format: str) -> pl.Series:

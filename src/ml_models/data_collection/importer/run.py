@@ -236,7 +236,9 @@ def _read(
                 wrong.append(BadRow(batch.lines[index], reason, detail or "", batch.raw(index)))
             for row in wrong:
                 bad[row.reason] += 1
-                bad_file.write(json.dumps(_letter(file.path, row), default=str, ensure_ascii=False) + "\n")
+                bad_file.write(
+                    json.dumps(_letter(file.path, row, columns.needed), default=str, ensure_ascii=False) + "\n"
+                )
             skipped.update(mapped.skipped)
             result.rows += batch.frame.height + len(batch.bad)
             result.events += mapped.events.height
@@ -251,8 +253,14 @@ def _read(
     result.skipped, result.bad = dict(skipped.most_common()), dict(bad.most_common())
 
 
-def _letter(path: Path, row: BadRow) -> dict[str, Any]:
-    return {"file": path.name, "line": row.line, "reason": row.reason, "detail": row.detail, "raw": row.raw}
+def _letter(path: Path, row: BadRow, needed: Sequence[str]) -> dict[str, Any]:
+    """A bad row with the mapped columns only: what nobody asked for (an e-mail, a phone number) is not kept.
+
+    A line that cannot be taken apart is not kept at all; file and number say where it is.
+    """
+    wanted = {name.split(".")[0] for name in needed} | set(needed)
+    raw = {name: row.raw[name] for name in row.raw if name in wanted} if isinstance(row.raw, dict) else None
+    return {"file": path.name, "line": row.line, "reason": row.reason, "detail": row.detail, "raw": raw}
 
 
 def _dead_letters(key: str, bad: Path, result: ImportResult) -> None:
