@@ -128,8 +128,8 @@ def _product_messages(compiled: Compiled) -> list[CheckMessage]:
             Info(
                 "ML_CATALOG product.fields.in_stock is computed in Python, so every list loads the rows of its "
                 "candidates instead of their ids.",
-                hint="Map a column (or max(variants[].stock)), or, where `visible` already leaves sold-out products "
-                'out, write "sold_out": "show".',
+                hint="Map a column, or max(variants[].stock) where no manager hides some of the variants; or, where "
+                '`visible` already leaves sold-out products out, write "sold_out": "show".',
                 id="ml.I102",
             )
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import BooleanField, Exists, Field, IntegerField, Model, OuterRef, Q
+from django.db.models import BooleanField, Exists, Field, IntegerField, Model, OuterRef, Prefetch, Q
+from django.db.models.constants import LOOKUP_SEP
 
 from ml_models.adapters.catalogue.expressions import Aggregate, Expression, Literal, Path
 from ml_models.adapters.catalogue.mapping import (
@@ -14,8 +15,9 @@ from ml_models.adapters.catalogue.mapping import (
     Products,
     Rows,
     Variants,
+    is_plain,
 )
-from ml_models.adapters.catalogue.paths import Resolved, resolve
+from ml_models.adapters.catalogue.paths import Resolved, relations, resolve
 from ml_models.adapters.catalogue.sections import Sections
 
 __all__ = [
@@ -60,7 +62,7 @@ class ProductSection(Sections):
             return None
         stock_filter, stock_in_python = None, False
         if "in_stock" in fields and sold_out == "hide":
-            stock_filter, stock_in_python = self.stock(rows.model, fields["in_stock"], resolved["in_stock"])
+            stock_filter, stock_in_python = self.stock(rows, fields["in_stock"], resolved["in_stock"])
         return Products(
             rows=self.fetched(rows, [*resolved.values(), *more.values()]),
             stock_rows=self.fetched(rows, [found for name, found in resolved.items() if name == "in_stock"]),
@@ -91,8 +93,13 @@ class ProductSection(Sections):
         return function
 
     @staticmethod
-    def stock(model: type[Model], expression: Expression, resolved: Resolved) -> tuple[Q | None, bool]:
-        """Stock in SQL where a column or `any|max|count` of a relation says it; else True for Python."""
+    def stock(rows: Rows, expression: Expression, resolved: Resolved) -> tuple[Q | None, bool]:
+        """Stock in SQL where a column or `any|max|count` of a relation says it; else True for Python.
+
+        SQL joins whole tables. Where the shop's related managers or a `Prefetch` leave rows out (deleted variants),
+        only Python sees what the shop sees.
+        """
+        model = rows.model
 
         def positive(lookup: str, column: Any) -> Q | None:
             if isinstance(column, BooleanField):
@@ -101,7 +108,7 @@ class ProductSection(Sections):
 
         if isinstance(expression, Literal):
             return (None, False) if expression.value else (Q(pk__in=[]), False)
-        if isinstance(expression, Path) and resolved.lookup and not resolved.many:
+        if isinstance(expression, Path) and resolved.lookup and not resolved.many and _whole(rows, expression):
             condition = positive(resolved.lookup, resolved.field)
             if condition is not None:
                 return condition, False
@@ -111,7 +118,8 @@ class ProductSection(Sections):
             and isinstance(expression.inner, Path)
         ):
             inner = resolve(model, expression.inner)
-            if inner.lookup and inner.many and all(s.many == "[]" for s in expression.inner.segments if s.many):
+            every = all(s.many == "[]" for s in expression.inner.segments if s.many)
+            if inner.lookup and inner.many and every and _whole(rows, expression.inner):
                 condition = (
                     Q(**{f"{inner.lookup}__isnull": False})
                     if expression.name == "count"
@@ -158,6 +166,24 @@ class ProductSection(Sections):
             self.problem("E107", "product.variants.id", f"must be a column of {related._meta.label}")
             return None
         return Variants(lookup=resolved.lookup, parent="", id_lookup=inner[1].lookup, id_field=inner[1].field)
+
+
+def _whole(rows: Rows, path: Path) -> bool:
+    """Whether every relation of the path is read whole, as a join reads it."""
+    model: type[Model] = rows.model
+    walked: list[str] = []
+    for segment in path.segments:
+        field = relations(model).get(segment.name)
+        related = getattr(field, "related_model", None)
+        if field is None or related is None or segment.name == getattr(field, "attname", None) != field.name:
+            break
+        walked.append(segment.name)
+        many = field.many_to_many or field.one_to_many
+        if not is_plain(related._default_manager if many else related._base_manager):
+            return False
+        model = related
+    narrowed = [p.prefetch_to for p in rows.prefetch_related if isinstance(p, Prefetch) and p.queryset is not None]
+    return not any(LOOKUP_SEP.join(walked[: n + 1]) in narrowed for n in range(len(walked)))
 
 
 def _numeric(column: Field[Any, Any]) -> bool:

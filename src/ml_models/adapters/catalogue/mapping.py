@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Manager, Model, Q, QuerySet
 
 from ml_models.adapters.catalogue.expressions import Expression, Path
 from ml_models.adapters.catalogue.paths import Resolved
@@ -29,6 +29,7 @@ __all__ = [
     "Products",
     "Rows",
     "Variants",
+    "is_plain",
     "wants_queryset",
 ]
 
@@ -206,3 +207,23 @@ def wants_queryset(function: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+_WRITES = frozenset(
+    f"{a}{name}"
+    for name in ("create", "bulk_create", "bulk_update", "update", "delete", "get_or_create", "update_or_create")
+    for a in ("", "a")
+)
+
+
+def is_plain(manager: Any) -> bool:
+    """Whether a manager gives the same rows at any time and to everybody, as Django's own does.
+
+    One of the shop's may look at the tenant or at the clock in `get_queryset`, or through a queryset class that
+    changes what Django's reads with. Methods beside Django's own, and writes, change no read.
+    """
+    kind, rows = type(manager), manager._queryset_class
+    if any(getattr(kind, name) is not getattr(Manager, name) for name in ("get_queryset", "all")):
+        return False
+    own = (name for cls in rows.__mro__ if not issubclass(QuerySet, cls) for name in vars(cls))
+    return not any(callable(getattr(QuerySet, name, None)) and name not in _WRITES for name in own)

@@ -16,7 +16,7 @@ from django.db.models.manager import ManagerDescriptor
 
 from ml_models.adapters.catalogue.expressions import Path
 
-__all__ = ["Resolved", "names_of", "resolve", "suggest"]
+__all__ = ["Resolved", "names_of", "relations", "resolve", "suggest"]
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -45,7 +45,7 @@ class Resolved:
     """The first property or method of the path, whose queries cannot be seen from outside."""
 
 
-def _relations(model: type[Model]) -> dict[str, Any]:
+def relations(model: type[Model]) -> dict[str, Any]:
     """Attribute name -> field or reverse relation."""
     found: dict[str, Any] = {}
     for field in model._meta.get_fields(include_hidden=False):
@@ -60,7 +60,7 @@ def _relations(model: type[Model]) -> dict[str, Any]:
 
 def names_of(model: type[Model], extra: Iterable[str] = ()) -> list[str]:
     """Every name a path may begin with: columns, relations, properties, zero-argument methods of the shop."""
-    names = {"pk", *extra, *_relations(model)}
+    names = {"pk", *extra, *relations(model)}
     for cls in model.__mro__:
         if cls.__module__.startswith("django.db.models"):
             continue
@@ -96,7 +96,7 @@ def resolve(model: type[Model], path: Path, annotations: Iterable[str] = ()) -> 
         where = current._meta.label
         if position == 0 and segment.name in annotations:
             return Resolved(lookup=segment.name if len(path.segments) == 1 else "", computed="annotation")
-        field = current._meta.pk if segment.name == "pk" else _relations(current).get(segment.name)
+        field = current._meta.pk if segment.name == "pk" else relations(current).get(segment.name)
         if field is None:
             problem = _attribute_problem(current, segment.name, segment.many, annotations if position == 0 else ())
             return Resolved(problem=problem, select=tuple(select), prefetch=tuple(prefetch), computed=segment.name)

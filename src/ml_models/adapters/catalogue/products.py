@@ -14,7 +14,7 @@ from django.db.models import BooleanField, F, Func, Q, QuerySet
 from django.utils import translation
 
 from ml_models.adapters.catalogue.expressions import Expression, is_empty
-from ml_models.adapters.catalogue.mapping import Products, wants_queryset
+from ml_models.adapters.catalogue.mapping import Products, is_plain, wants_queryset
 from ml_models.adapters.catalogue.values import (
     IdCodec,
     to_bool,
@@ -123,8 +123,7 @@ class ProductReader(Reader):
         self._base: QuerySet[Any] | None = None
         rows, rule = mapping.rows, mapping.visible
         # A callable or a manager of the shop's own may depend on the tenant; Django's plain manager cannot.
-        plain = type(rows.model._default_manager).__module__.startswith("django.db.models")
-        self._plain = plain and rows.queryset is None and not rows.manager
+        self._plain = rows.queryset is None and not rows.manager and is_plain(rows.model._default_manager)
         self._comparable = self._plain and not mapping.stock_in_python
         self._comparable &= not callable(rule) or not wants_queryset(rule)
 
