@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from ml_models.core.errors import ConfigError, InsufficientData, ModelNotFound
 from ml_models.core.event import Event
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.query import Query
+from ml_models.data_collection.status import data_status
 from ml_models.testing.model_stores import small_artifact
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -199,6 +201,18 @@ def test_history_counts_from_the_newest_interaction(shop):
     shop(ML_MODELS={"test_days": 3, "history_days": 10})
     data = auto_training.prepare(force=True)
     assert data.full.first >= START + timedelta(days=19)
+
+
+def test_a_row_of_the_future_spoils_no_training(shop):
+    before = auto_training.prepare()
+    lake = build.get_event_store()
+    when = datetime(2099, 1, 1, tzinfo=UTC)
+    mistyped = msgspec.structs.replace(planted_events()[0], event_id=f"{0:08}-0000-7000-9000-{1:012}", event_time=when)
+    lake.commit(lake.snapshot(), {}, to_frame([mistyped]))
+    data = auto_training.prepare()
+    assert (len(data.full), data.full.lineage()["hash"]) == (721, before.full.lineage()["hash"])
+    assert data.split is not None
+    assert data_status().values["interactions"] == 721
 
 
 def test_an_evaluation_of_what_serves(shop):

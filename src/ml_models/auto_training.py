@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_models import __version__, models
 from ml_models.adapters.build import get_catalogue, get_event_store, get_model_store, get_versions
-from ml_models.core import artifact
+from ml_models.core import artifact, clock
 from ml_models.core.config import config_dict
 from ml_models.core.errors import ArtifactError, ConfigError, InsufficientData, MLError, PromotionConflict
+from ml_models.core.event import AHEAD
 from ml_models.core.ports import VersionRecord
 from ml_models.core.registry import Registry, plain
 from ml_models.core.run import Run
@@ -104,6 +105,7 @@ def shop_day(moment: datetime) -> str:
 def prepare(*, force: bool = False) -> TrainingData:
     """Read the lake for training: the newest `ML_MODELS["history_days"]` days, counted from the newest interaction.
 
+    What is dated more than a day ahead is a mistake and left out, or one such row would push all others out.
     Raises `InsufficientData` below the minimums of `ML_AUTO_TRAINING_CONFIG`, unless `force`.
     """
     import polars as pl
@@ -115,16 +117,16 @@ def prepare(*, force: bool = False) -> TrainingData:
     settings = get_settings()
     store = get_event_store()
     types = list(type_weights(settings.models.weights))
-    newest: datetime | None = (
-        store.scan(columns=["event_time"], event_types=types).select(pl.col("event_time").max()).collect().item()
-    )
+    end = clock.now() + AHEAD
+    times = store.scan(columns=["event_time"], event_types=types, end=end)
+    newest: datetime | None = times.select(pl.col("event_time").max()).collect().item()
     if newest is None:
         raise InsufficientData("the lake holds no interactions")
     start = newest - timedelta(days=settings.models.history_days)
     cutoff = cutoff_before(newest, settings.models.test_days, get_default_timezone())
-    full = _load(start, None)
+    full = _load(start, end, None)
     _check_minimums(full, force)
-    staged = _load(start, cutoff)
+    staged = _load(start, end, cutoff)
     split: Split | None = global_time_split(staged, cutoff=cutoff)
     if split is None or not len(split.train) or not (split.test.users >= 0).any():
         split = None
@@ -136,7 +138,7 @@ def prepare(*, force: bool = False) -> TrainingData:
     return TrainingData(full, staged, split, version, settings.models.seed, settings.serving.history)
 
 
-def _load(start: datetime, known_until: datetime | None) -> Dataset:
+def _load(start: datetime, end: datetime, known_until: datetime | None) -> Dataset:
     import polars as pl
 
     from ml_models.adapters.lake_keys import lake_keys
@@ -145,7 +147,7 @@ def _load(start: datetime, known_until: datetime | None) -> Dataset:
     settings = get_settings()
     weights = settings.models.weights
     types = [*type_weights(weights), "identity_link"]
-    scan = get_event_store().scan(columns=COLUMNS, event_types=types, start=start)
+    scan = get_event_store().scan(columns=COLUMNS, event_types=types, start=start, end=end)
     frame = interaction_frame(scan, weights=weights, known_until=known_until, keys=lake_keys()).collect()
     if settings.catalog.get("product") or settings.catalog.get("preset"):
         ids = frame["item"].unique().to_list()

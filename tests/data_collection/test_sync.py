@@ -308,3 +308,15 @@ def test_the_same_on_a_delta_lake(moment, tmp_path):
     purchases = {row["order_id"]: row for row in rows(lake)}
     assert (purchases["1"]["revision"], purchases["2"]["revision"]) == (1, 0)
     assert len(rows(lake, "refund")) == 1
+
+
+def test_an_order_of_the_future_waits_for_its_day(moment, store):
+    orders = [order("now"), order("mistyped", START + timedelta(days=400))]
+    done = sync(store, orders)
+    assert (done.read, done.new, done.future) == (2, 1, 1)
+    assert "1 dated in the future" in str(done)
+    assert [row["order_id"] for row in rows(store)] == ["now"]
+    moment.advance(days=400)
+    done = sync(store, orders)
+    assert (done.new, done.future) == (1, 0)
+    assert {row["order_id"] for row in rows(store)} == {"now", "mistyped"}

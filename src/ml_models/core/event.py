@@ -6,7 +6,7 @@ the tracker's TypeScript types. `ml_models.data_collection.events` re-exports wh
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import msgspec
 from ml_models.core.errors import InvalidEvent
 
 __all__ = [
+    "AHEAD",
     "ALIASES",
     "INTERACTION_TYPES",
     "NAMESPACE",
@@ -36,6 +37,8 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 NAMESPACE = uuid.UUID("5a1f3c0e-6d5b-5c2e-9b77-0d6c1f9f6a11")
 """Namespace of every derived event id."""
+AHEAD = timedelta(days=1)
+"""How far ahead of the present a fact may be dated: clocks and time zones explain no more, so it is a mistake."""
 
 
 class EventType(StrEnum):

@@ -18,6 +18,7 @@ from django.db import Error as DatabaseError
 from ml_models.adapters.build import get_dead_letters, get_event_store, get_model_store, get_spool, get_versions
 from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
+from ml_models.core.event import AHEAD
 from ml_models.data_collection import counters
 from ml_models.settings import get_settings
 
@@ -179,11 +180,13 @@ def _interactions() -> dict[str, int]:
     settings = get_settings()
     types = list(type_weights(settings.models.weights))
     store = get_event_store()
-    newest = store.scan(columns=["event_time"], event_types=types).select(pl.col("event_time").max()).collect().item()
+    end = clock.now() + AHEAD
+    times = store.scan(columns=["event_time"], event_types=types, end=end)
+    newest = times.select(pl.col("event_time").max()).collect().item()
     if newest is None:
         return {"interactions": 0, "users": 0, "items": 0}
     start = newest - timedelta(days=settings.models.history_days)
-    scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start)
+    scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start, end=end)
     row = (
         interaction_frame(scan, weights=settings.models.weights, keys=lake_keys())
         .select(pl.len().alias("interactions"), users=pl.col("visitor").n_unique(), items=pl.col("item").n_unique())

@@ -14,8 +14,8 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict
-from ml_models.core.event import NAMESPACE, Event, EventItem, EventType, purchase_id
+from ml_models.core.event import AHEAD, NAMESPACE, Event, EventItem, EventType, purchase_id
 from ml_models.core.keyed_ids import keyed_content
 from ml_models.core.money import to_minor
 from ml_models.settings import get_settings
@@ -67,12 +67,16 @@ class SyncResult:
     """Not written, because they are not purchases yet."""
     empty: int = 0
     """Not written, because they have no lines yet."""
+    future: int = 0
+    """Not written, because they are dated more than a day ahead; they are read again until their day comes."""
     vanished: int = 0
     """In the lake and no longer returned by the shop within the overlap; written as cancelled."""
     watermark: datetime | None = None
     """Where the next run goes on from, less the overlap."""
     full: bool = False
     """Whether every order was read."""
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """Place in `ML_CATALOG` -> rows of which it could not be read; the log says why."""
 
     def __str__(self) -> str:
         """Sentences for people."""
@@ -85,10 +89,15 @@ class SyncResult:
             "refunded": self.refunded,
             "not paid yet": self.pending,
             "without lines yet": self.empty,
+            "dated in the future": self.future,
             "gone from the shop": self.vanished,
         }
-        notable = [f"{count:,} {what}" for what, count in more.items() if count]
-        return f"{text} Of these: {', '.join(notable)}." if notable else text
+        if notable := [f"{count:,} {what}" for what, count in more.items() if count]:
+            text += f" Of these: {', '.join(notable)}."
+        if self.unreadable:
+            places = ", ".join(f"{where} ({count:,})" for where, count in sorted(self.unreadable.items()))
+            text += f" Could not be read and left empty or out: {places}; the log says why."
+        return text
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -289,6 +298,9 @@ class _Run:
         now = clock.now()
         for order in orders:
             counts["read"] += 1
+            if order.when > now + AHEAD:
+                counts["future"] += 1
+                continue
             before = known.get(purchase_id(self.site, order.id))
             if before is None and order.meaning == "pending":
                 counts["pending"] += 1
@@ -355,6 +367,7 @@ def sync_orders(
     else:
         since = state.watermark - _overlap(catalogue) if state.watermark is not None else None
     run = _Run(store, site)
+    failed = Counter(getattr(catalogue, "failures", {}))
     newest = state.watermark
     for orders in _chunks(catalogue.orders(since=since), max(1, chunk)):
         run.write(orders, remember=not full)
@@ -369,7 +382,8 @@ def sync_orders(
     # Never beyond the beginning of the run: an order placed while it ran may not have been read.
     watermark = None if newest is None else min(newest, started)
     _save(state, watermark=watermark)
-    return SyncResult(**run.counts, watermark=watermark, full=full)
+    unreadable = dict(Counter(getattr(catalogue, "failures", {})) - failed)
+    return SyncResult(**run.counts, watermark=watermark, full=full, unreadable=unreadable)
 
 
 def _overlap(catalogue: Catalogue) -> timedelta:

@@ -171,6 +171,8 @@ class Orders:
     lines: Path | None
     """From the order to its lines; None where rows are lines."""
     id_lookup: str
+    id_nullable: bool
+    """Whether an order may have no id yet, such as a number that is given with the payment."""
     when_lookup: str
     updated_lookup: str
     statuses: Mapping[str, str]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 
 from ml_models.adapters.catalogue.expressions import Expression
 from ml_models.adapters.catalogue.mapping import MEANINGS, History, Orders
-from ml_models.adapters.catalogue.products import Reader
+from ml_models.adapters.catalogue.products import Reader, as_is
 from ml_models.adapters.catalogue.values import guest_key, to_column, to_date_time, to_decimal, to_json, to_text
 from ml_models.core.ports import HistoryEvent, Order, OrderItem
 
@@ -38,12 +37,20 @@ def _whole(value: Any) -> int:
     return 1 if number is None else int(number)
 
 
-def key_chunks(rows: QuerySet[Any], when: str, identity: str) -> Iterator[list[Any]]:
-    """Values of `identity` by (time, identity), each once, `CHUNK` at a time.
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else _whole(value)
 
-    Pages are found by the last key and not by an offset, so rows that come in meanwhile shift nothing.
+
+def key_chunks(rows: QuerySet[Any], when: str, identity: str, *, repeated: bool = False) -> Iterator[list[Any]]:
+    """Values of `identity` by (time, identity), each once, `CHUNK` at a time; rows without one of the two are left out.
+
+    `repeated` says that several rows may share an identity: its time is the earliest of theirs then. Pages are found
+    by the last key and not by an offset, so rows that come in meanwhile shift nothing.
     """
-    keys = rows.filter(**{f"{when}__isnull": False}).order_by(when, identity).values_list(when, identity).distinct()
+    keys = rows.filter(**{f"{when}__isnull": False, f"{identity}__isnull": False})
+    if repeated and rows.query.group_by is None:  # rows that the shop itself aggregates cannot be aggregated again
+        keys, when = keys.values(identity).annotate(_first=Min(when)), "_first"
+    keys = keys.order_by(when, identity).values_list(when, identity).distinct()
     last: tuple[Any, Any] | None = None
     while True:
         part = keys
@@ -100,7 +107,11 @@ class OrderReader(_RowReader):
 
     def _chunks(self, rows: QuerySet[Any]) -> Iterator[list[tuple[Any, list[Any]]]]:
         """Lists of (row that carries the order's fields, its lines)."""
-        for part in key_chunks(rows, self.mapping.when_lookup, self.mapping.id_lookup):
+        when, identity = self.mapping.when_lookup, self.mapping.id_lookup
+        if self.mapping.id_nullable and (without := rows.filter(**{f"{identity}__isnull": True}).count()):
+            label = self.mapping.rows.model._meta.label
+            self.failed("order.fields.id", f"{without:,} rows of {label} have none yet and are left out", without)
+        for part in key_chunks(rows, when, identity, repeated=self.mapping.lines is None):
             yield self._fetch(part)
 
     def _fetch(self, ids: list[Any]) -> list[tuple[Any, list[Any]]]:
@@ -111,16 +122,19 @@ class OrderReader(_RowReader):
             rows = mapping.rows.related(rows.order_by(mapping.when_lookup, mapping.id_lookup))
             unique = {row.pk: row for row in rows}.values()
             return [(row, list(self.value("order.lines", mapping.lines, row) or ())) for row in unique]
-        rows = mapping.rows.related(rows.order_by(mapping.when_lookup, mapping.id_lookup, "pk"))
-        lines = {row.pk: row for row in rows}.values()
-        grouped = groupby(lines, key=lambda row: str(mapping.fields["id"].evaluate(row)))
-        return [(group[0], group) for group in (list(members) for _, members in grouped)]
+        # The earliest line stands for the order; those of two orders may lie between each other.
+        earliest = F(mapping.when_lookup).asc(nulls_last=True)
+        rows = mapping.rows.related(rows.order_by(earliest, mapping.id_lookup, "pk"))
+        orders: dict[str, list[Any]] = {}
+        for row in {row.pk: row for row in rows}.values():
+            orders.setdefault(str(mapping.fields["id"].evaluate(row)), []).append(row)
+        return [(lines[0], lines) for lines in orders.values()]
 
     def _read(self, chunk: list[tuple[Any, list[Any]]]) -> Iterator[Order]:
         fields = self.mapping.line_fields
         lines = [line for _, members in chunk for line in members]
-        products = [_id(self.value("order_line.fields.product", fields["product"], line)) for line in lines]
-        variants = [_id(self.value("order_line.fields.variant", fields.get("variant"), line)) for line in lines]
+        products = [self.value("order_line.fields.product", fields["product"], line, _id) for line in lines]
+        variants = [self.value("order_line.fields.variant", fields.get("variant"), line, _id) for line in lines]
         pairs = iter(self.resolve(products, variants))
         for row, members in chunk:
             order = self._order(row, members, [next(pairs) for _ in members])
@@ -130,16 +144,16 @@ class OrderReader(_RowReader):
     def _order(self, row: Any, lines: list[Any], pairs: list[tuple[str | None, str | None]]) -> Order | None:
         fields = self.mapping.fields
 
-        def read(name: str) -> Any:
-            return self.value(f"order.fields.{name}", fields.get(name), row)
+        def read(name: str, to: Callable[[Any], Any] = as_is) -> Any:
+            return self.value(f"order.fields.{name}", fields.get(name), row, to)
 
-        identity, when = _id(read("id")), to_date_time(read("when"))
+        identity, when = read("id", _id), read("when", to_date_time)
         if identity is None or when is None:
             self.failed("order", f"the order of {row!r} has no id or no time and is left out")
             return None
-        user = _id(read("user"))
-        status = to_text(read("status"))
-        currency = to_text(read("currency"))
+        user = read("user", _id)
+        status = read("status", to_text)
+        currency = read("currency", to_text)
         items = []
         for line, (product, variant) in zip(lines, pairs, strict=True):
             if product is None:  # the product was deleted and the line kept
@@ -155,15 +169,15 @@ class OrderReader(_RowReader):
             items=tuple(items),
             currency=self.currency if self.convert is not None else currency.upper() or self.currency,
             user_id=user,
-            guest=None if user is not None else guest_key(read("guest")),
+            guest=None if user is not None else read("guest", guest_key),
             status=status,
             meaning=self._meaning(status, read("meaning")),
-            updated=to_date_time(read("updated")),
+            updated=read("updated", to_date_time),
         )
 
     def _quantity(self, line: Any) -> int:
-        field = self.mapping.line_fields.get("quantity")
-        return 1 if field is None else _whole(self.value("order_line.fields.quantity", field, line))
+        quantity: int = self.value("order_line.fields.quantity", self.mapping.line_fields.get("quantity"), line, _whole)
+        return quantity
 
     def _unit_price(self, line: Any, currency: str, when: datetime) -> tuple[Decimal | None, str]:
         fields = self.mapping.line_fields
@@ -173,8 +187,9 @@ class OrderReader(_RowReader):
             raw = self.value("order_line.fields.total", fields["total"], line)
             total, quantity = to_decimal(raw), self._quantity(line)
             amount = None if total is None or quantity == 0 else total / quantity
-        own = to_text(self.value("order_line.fields.currency", fields.get("currency"), line))
-        return self.money(amount, own or currency or to_text(getattr(raw, "currency", "")), when)
+        own = self.value("order_line.fields.currency", fields.get("currency"), line, to_text)
+        currency = own or currency or to_text(getattr(raw, "currency", ""))
+        return self.money("order_line.fields.unit_price", amount, currency, when)
 
     def _meaning(self, status: str, given: Any) -> str:
         if given is not None and str(given) in MEANINGS:
@@ -205,22 +220,22 @@ class HistoryReader(_RowReader):
         fields = self.mapping.fields
         label = self.mapping.rows.model._meta.label
 
-        def read(name: str, row: Any) -> Any:
+        def read(name: str, row: Any, to: Callable[[Any], Any] = as_is) -> Any:
             expression: Expression | None = fields.get(name)
-            return self.value(f"history {label}.{name}", expression, row)
+            return self.value(f"history {label}.{name}", expression, row, to)
 
-        pairs = self.resolve([_id(read("product", r)) for r in rows], [_id(read("variant", r)) for r in rows])
+        pairs = self.resolve([read("product", r, _id) for r in rows], [read("variant", r, _id) for r in rows])
         for row, (product, variant) in zip(rows, pairs, strict=True):
-            kind = to_text(self.value(f"history {label}.event", self.mapping.event, row))
+            kind = self.value(f"history {label}.event", self.mapping.event, row, to_text)
             if self.mapping.events:
                 kind = self.mapping.events.get(kind, "")
-            when = to_date_time(read("when", row))
+            when = read("when", row, to_date_time)
             if not kind or when is None:
                 continue
-            user = _id(read("user", row))
+            user = read("user", row, _id)
             raw = read("unit_price", row)
-            amount, currency = self.money(to_decimal(raw), to_text(read("currency", row)), when)
-            quantity = read("quantity", row)
+            currency = read("currency", row, to_text)
+            amount, currency = self.money(f"history {label}.unit_price", to_decimal(raw), currency, when)
             yield HistoryEvent(
                 id=f"{label}:{row.pk}",
                 event_type=kind,
@@ -228,14 +243,14 @@ class HistoryReader(_RowReader):
                 product_id=product,
                 variant_id=variant,
                 user_id=user,
-                session_id=to_text(read("session", row)) or None,
-                guest=None if user is not None else guest_key(read("guest", row)),
-                quantity=None if quantity is None else _whole(quantity),
+                session_id=read("session", row, to_text) or None,
+                guest=None if user is not None else read("guest", row, guest_key),
+                quantity=read("quantity", row, _whole_or_none),
                 unit_price=amount,
                 currency=currency,
-                query=to_text(read("query", row)) or None,
+                query=read("query", row, to_text) or None,
                 data={
-                    name: to_json(self.value(f"history {label}.data.{name}", expression, row))
+                    name: self.value(f"history {label}.data.{name}", expression, row, to_json)
                     for name, expression in self.mapping.data.items()
                 },
             )

@@ -35,6 +35,8 @@ class Resolved:
     """The ORM lookup when every step is a column or a relation, else empty."""
     field: Any = None
     """The column the lookup ends in."""
+    nullable: bool = False
+    """Whether a column or relation of the lookup may be empty."""
     many: bool = False
     """Whether the lookup goes through a relation to many."""
     select: tuple[str, ...] = ()
@@ -90,17 +92,19 @@ def resolve(model: type[Model], path: Path, annotations: Iterable[str] = ()) -> 
     lookups: list[str] = []
     select: list[str] = []
     prefetch: list[str] = []
-    many = False
+    many = nullable = False
     last: Any = None
     for position, segment in enumerate(path.segments):
         where = current._meta.label
         if position == 0 and segment.name in annotations:
-            return Resolved(lookup=segment.name if len(path.segments) == 1 else "", computed="annotation")
+            lookup = segment.name if len(path.segments) == 1 else ""
+            return Resolved(lookup=lookup, nullable=True, computed="annotation")
         field = current._meta.pk if segment.name == "pk" else relations(current).get(segment.name)
         if field is None:
             problem = _attribute_problem(current, segment.name, segment.many, annotations if position == 0 else ())
             return Resolved(problem=problem, select=tuple(select), prefetch=tuple(prefetch), computed=segment.name)
         related = getattr(field, "related_model", None)
+        nullable = nullable or getattr(field, "null", True)
         to_many = bool(field.many_to_many or field.one_to_many)
         by_column = segment.name == getattr(field, "attname", None) != getattr(field, "name", None)
         if to_many and not segment.many:
@@ -134,7 +138,12 @@ def resolve(model: type[Model], path: Path, annotations: Iterable[str] = ()) -> 
         if segment.many:  # a list in one column
             return Resolved(select=tuple(select), prefetch=tuple(prefetch), many=True)
     return Resolved(
-        lookup=LOOKUP_SEP.join(lookups), field=last, many=many, select=tuple(select), prefetch=tuple(prefetch)
+        lookup=LOOKUP_SEP.join(lookups),
+        field=last,
+        nullable=nullable,
+        many=many,
+        select=tuple(select),
+        prefetch=tuple(prefetch),
     )
 
 

@@ -27,10 +27,11 @@ from ml_models.adapters.catalogue.values import (
     to_url,
 )
 from ml_models.adapters.compiled import compiled_rows
+from ml_models.core import clock
 from ml_models.core.errors import CatalogueError
 from ml_models.core.ports import Product
 
-__all__ = ["ProductReader", "Reader"]
+__all__ = ["ProductReader", "Reader", "as_is"]
 
 logger = logging.getLogger("bunoraa.ml.catalogue")
 
@@ -43,6 +44,11 @@ IN_LIMIT = 5_000
 _TRANSLATED = ("name", "description", "category", "categories", "tags")
 
 
+def as_is(value: Any) -> Any:
+    """No conversion."""
+    return value
+
+
 class Reader:
     """What readers of all sections share: failures are counted and logged once a field, never lost."""
 
@@ -51,33 +57,36 @@ class Reader:
         self.convert = convert
         self.failures: Counter[str] = Counter()
 
-    def value(self, where: str, expression: Expression | None, row: Any) -> Any:
-        """The value, None where the shop's own code fails on this row."""
+    def value(self, where: str, expression: Expression | None, row: Any, to: Callable[[Any], Any] = as_is) -> Any:
+        """The value, turned into what the port promises; `to(None)` where the shop's own code or value fails on it."""
         if expression is None:
-            return None
+            return to(None)
         try:
-            return expression.evaluate(row)
-        except CatalogueError as error:
+            return to(expression.evaluate(row))
+        except Exception as error:  # noqa: BLE001 (whatever the shop's code raises; counted and logged)
             self.failed(where, error)
-            return None
+            return to(None)
 
-    def failed(self, where: str, error: object) -> None:
+    def failed(self, where: str, error: object, count: int = 1) -> None:
         """Count a field that could not be read, and log the first of its kind."""
-        self.failures[where] += 1
-        if self.failures[where] == 1:
+        first = where not in self.failures
+        self.failures[where] += count
+        if first:
             logger.warning("ML_CATALOG %s left empty: %s", where, error)
 
-    def money(self, amount: Decimal | None, currency: str, when: datetime | None) -> tuple[Decimal | None, str]:
-        """Amount and currency, in the base currency where the shop has a `convert` function."""
+    def money(self, where: str, amount: Decimal | None, currency: str, when: datetime) -> tuple[Decimal | None, str]:
+        """Amount and currency, in the base currency where the shop has a `convert` function.
+
+        None where that fails (a currency without a rate), as for any other field that cannot be read.
+        """
         currency = currency.upper() or self.currency
         if self.convert is None or amount is None or currency == self.currency:
             return amount, self.currency if self.convert is not None and amount is None else currency
         try:
             converted = to_decimal(self.convert(amount, currency, self.currency, when))
-        except Exception as error:
-            raise CatalogueError(
-                f"ML_CATALOG convert failed for {amount} {currency} to {self.currency} at {when}: {error!r}."
-            ) from error
+        except Exception as error:  # noqa: BLE001 (the shop's own function; counted and logged)
+            self.failed(where, f"convert failed for {amount} {currency} to {self.currency} at {when}: {error!r}")
+            return None, self.currency
         return converted, self.currency
 
 
@@ -259,7 +268,7 @@ class ProductReader(Reader):
 
     def _in_stock(self, row: Any) -> bool:
         """A product whose stock cannot be read is not shown."""
-        return to_bool(self.value("product.fields.in_stock", self.mapping.fields["in_stock"], row))
+        return bool(self.value("product.fields.in_stock", self.mapping.fields["in_stock"], row, to_bool))
 
     def _id(self, row: Any) -> Any:
         return self.mapping.fields["id"].evaluate(row)
@@ -313,8 +322,8 @@ class ProductReader(Reader):
     def _texts(self, row: Any) -> dict[str, Any]:
         fields = self.mapping.fields
         return {
-            name: (to_texts if name in ("categories", "tags") else to_text)(
-                self.value(f"product.fields.{name}", fields[name], row)
+            name: self.value(
+                f"product.fields.{name}", fields[name], row, to_texts if name in ("categories", "tags") else to_text
             )
             for name in _TRANSLATED
             if name in fields
@@ -323,28 +332,28 @@ class ProductReader(Reader):
     def _product(self, row: Any) -> Product:
         fields = self.mapping.fields
 
-        def read(name: str) -> Any:
-            return self.value(f"product.fields.{name}", fields.get(name), row)
+        def read(name: str, to: Callable[[Any], Any] = as_is) -> Any:
+            return self.value(f"product.fields.{name}", fields.get(name), row, to)
 
         texts = self._texts(row)
         raw_price = read("price")
-        currency = to_text(read("currency")) or to_text(getattr(raw_price, "currency", ""))
-        updated = to_date_time(read("updated"))
-        price, currency = self.money(to_decimal(raw_price), currency, updated)
+        currency = read("currency", to_text) or to_text(getattr(raw_price, "currency", ""))
+        updated = read("updated", to_date_time)
+        price, currency = self.money("product.fields.price", to_decimal(raw_price), currency, updated or clock.now())
         attributes = {
-            name: to_json(value)
+            name: value
             for name, expression in self.mapping.attributes.items()
-            if not is_empty(value := self.value(f"product.attributes.{name}", expression, row))
+            if not is_empty(value := self.value(f"product.attributes.{name}", expression, row, to_json))
         }
         return Product(
             id=str(self._id(row)),
             price=price,
             currency=currency,
-            brand=to_text(read("brand")),
-            in_stock=to_bool(read("in_stock")) if "in_stock" in fields else True,
-            image=to_url(read("image")),
-            url=to_text(read("url")),
-            created=to_date_time(read("created")),
+            brand=read("brand", to_text),
+            in_stock=read("in_stock", to_bool) if "in_stock" in fields else True,
+            image=read("image", to_url),
+            url=read("url", to_text),
+            created=read("created", to_date_time),
             updated=updated,
             attributes=attributes,
             **texts,

@@ -194,6 +194,7 @@ class Sections:
             resolved = Resolved(
                 lookup=found.lookup if isinstance(parsed, Path) else "",
                 field=found.field if isinstance(parsed, Path) else None,
+                nullable=found.nullable,
                 many=found.many,
                 select=resolved.select + found.select,
                 prefetch=resolved.prefetch + found.prefetch,

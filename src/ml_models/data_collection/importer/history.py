@@ -10,7 +10,7 @@ from itertools import islice
 from ml_models.adapters.build import get_catalogue, get_event_store
 from ml_models.core import clock
 from ml_models.core.errors import ConfigError
-from ml_models.core.event import NAMESPACE, Event
+from ml_models.core.event import AHEAD, NAMESPACE, Event
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.money import to_minor
 from ml_models.core.ports import HistoryEvent
@@ -78,6 +78,9 @@ def import_history(progress: Callable[[int], None] | None = None) -> ImportResul
                 continue
             if event.user_id is None and event.anonymous_id is None:
                 bad["missing_visitor"] += 1
+                continue
+            if event.event_time > event.received_at + AHEAD:
+                bad["future"] += 1
                 continue
             events.append(event)
             result.first = event.event_time if result.first is None else min(result.first, event.event_time)
