@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
-__all__ = ["NoServer", "postgres_database", "postgres_server", "redis_database"]
+__all__ = ["NoServer", "PrivateRedis", "postgres_database", "postgres_server", "private_redis", "redis_database"]
 
 
 class NoServer(Exception):
@@ -121,6 +121,52 @@ def _redis_answers(url: str) -> bool:
             return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+class PrivateRedis:
+    """A Redis server of a test's own, which may be killed and started again on its data."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        binary = shutil.which("redis-server")
+        if not binary:
+            raise NoServer("Redis: no redis-server is installed")
+        port = _free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        self._command += options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while not _redis_answers(self.url):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise NoServer("Redis: redis-server did not start")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def private_redis(folder: Path, *options: str) -> Iterator[PrivateRedis]:
+    """A running Redis with its data in `folder` and command-line options such as `--appendonly yes`."""
+    server = PrivateRedis(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager

@@ -55,6 +55,8 @@ def check_classes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     for name in ("spool", "event_store", "model_store", "online_store") if settings else ():
         path: str = getattr(settings.storage, name)  # type: ignore[union-attr]
         module = path.rpartition(".")[0]
+        if not path:  # the app's own
+            continue
         try:
             found = find_spec(module) is not None
         except ImportError:

@@ -36,6 +36,7 @@ __all__ = [
 
 _PATH = Matching(r"/.*", "a path that starts with /")
 _DOTTED = Matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", "a dotted path such as package.module.Class")
+_DOTTED_OR_EMPTY = Matching(r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)+)?", "a dotted path such as package.module.Class")
 _QUERY_KEY = Matching(r"[^&=#?\s]{1,64}", "the name of a query key such as page")
 _ORIGIN = Matching(r"https?://[^/\s]+", "an origin such as https://www.example.com")
 _EVENT_TYPE = OneOf(tuple(str(name) for name in EventType))
@@ -162,14 +163,16 @@ class StorageSettings:
     """URI of the lake (a folder or `s3://...`); empty means `<data>/lake`."""
     lake_options: Mapping[str, Any] = field(default_factory=dict)
     """Storage options of the lake's object store."""
-    spool: Annotated[str, _DOTTED] = "ml_models.adapters.spool_file.FileSpool"
-    """The class of the spool; a dotted path such as package.module.Class."""
+    spool: Annotated[str, _DOTTED_OR_EMPTY] = ""
+    """The class of the spool; a dotted path such as package.module.Class. Empty takes Redis, with files behind it,
+    where `REDIS_URL` is set, else files."""
     event_store: Annotated[str, _DOTTED] = "ml_models.adapters.event_store.DeltaEventStore"
     """The class of the event store; a dotted path such as package.module.Class."""
     model_store: Annotated[str, _DOTTED] = "ml_models.adapters.model_store.FolderModelStore"
     """The class of the model store; a dotted path such as package.module.Class."""
-    online_store: Annotated[str, _DOTTED] = "ml_models.adapters.online_store.DatabaseOnlineStore"
-    """The class of the online store; a dotted path such as package.module.Class."""
+    online_store: Annotated[str, _DOTTED_OR_EMPTY] = ""
+    """The class of the online store; a dotted path such as package.module.Class. Empty takes Redis, with the database
+    behind it, where `REDIS_URL` is set, else the database."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,15 @@ __all__ = [
     "shared",
 ]
 
+_DEFAULTS = {
+    "spool": ("ml_models.adapters.spool_file.FileSpool", "ml_models.adapters.spool_fallback.FallbackSpool"),
+    "online_store": (
+        "ml_models.adapters.online_store.DatabaseOnlineStore",
+        "ml_models.adapters.online_store.DatabaseOnlineStore",
+    ),
+}
+"""Storage -> (class without `REDIS_URL`, class with it), where `ML_STORAGE` names none."""
+
 _built: dict[str, Any] = {}
 _lock = threading.RLock()
 
@@ -58,12 +67,17 @@ def _once(key: str, build: Callable[[], Any]) -> Any:
     return built
 
 
+def _default(name: str) -> str:
+    """The class of a storage: the one named in `ML_STORAGE`, else the one that fits `REDIS_URL`."""
+    settings = get_settings()
+    return getattr(settings.storage, name) or _DEFAULTS[name][bool(settings.redis_url)]
+
+
 def get_spool() -> Spool:
     """The spool; built as `cls(folder)` with the folder `<data>/spool`."""
 
     def build() -> Any:
-        storage = get_settings().storage
-        return _load(storage.spool, 'ML_STORAGE["spool"]')(storage.data / "spool")
+        return _load(_default("spool"), 'ML_STORAGE["spool"]')(get_settings().storage.data / "spool")
 
     return cast("Spool", _once("spool", build))
 
@@ -90,8 +104,11 @@ def get_model_store() -> ModelStore:
 
 def get_online_store() -> OnlineStore:
     """The online store; built as `cls()`."""
-    path = get_settings().storage.online_store
-    return cast("OnlineStore", _once("online_store", lambda: _load(path, 'ML_STORAGE["online_store"]')()))
+
+    def build() -> Any:
+        return _load(_default("online_store"), 'ML_STORAGE["online_store"]')()
+
+    return cast("OnlineStore", _once("online_store", build))
 
 
 def get_catalogue() -> Catalogue:

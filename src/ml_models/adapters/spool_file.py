@@ -15,11 +15,22 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ml_models.adapters.spool_frames import HEAD, MAX_RECORD, Parsed, join_position, parse, split_position
-from ml_models.adapters.spool_slot import SlotLost, SlotWriter, claim, salt_of, segment_path, segments, slots, trimmed
+from ml_models.adapters.spool_slot import (
+    SlotLost,
+    SlotWriter,
+    claim,
+    hold,
+    salt_of,
+    segment_path,
+    segments,
+    slots,
+    trimmed,
+)
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
 from ml_models.core.ports import SpoolRead
@@ -152,6 +163,33 @@ class FileSpool:
                     return
         finally:
             os.close(descriptor)
+
+    # -- for a spool that moves backlogs elsewhere --------------------------------------------------
+
+    def own_source(self) -> str | None:
+        """Source of the slot this process writes to, None before the first append."""
+        writer = self._writer
+        return None if writer is None else self._source(writer.slot.name)
+
+    def hold(self, source: str) -> AbstractContextManager[bool]:
+        """Keep writers out of a source's slot while the block runs; False where a process owns it."""
+        return hold(self._slot(source))
+
+    def trimmed(self, source: str) -> int:
+        """Position up to which a source was trimmed; after a power cut perhaps an earlier one."""
+        return trimmed(self._slot(source))
+
+    def ages(self) -> dict[str, float]:
+        """Seconds for which the oldest record of each source waits; sources without any are left out."""
+        now, found = clock.now().timestamp(), {}
+        for name in slots(self.folder):
+            slot = self.folder / name
+            for number, start, _ in self._waiting(slot):
+                first = next((one for _, one in self._pieces(slot, number, start, 1) if one.records), None)
+                if first is not None:
+                    found[self._source(name)] = max(0.0, now - first.first_time)
+                    break
+        return found
 
     # -- trimming -----------------------------------------------------------------------------------
 

@@ -23,14 +23,15 @@ import re
 import secrets
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ml_models.adapters.spool_frames import HEAD, frames, split_position
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
 
-__all__ = ["SlotLost", "SlotWriter", "claim", "salt_of", "segment_path", "segments", "slots", "trimmed"]
+__all__ = ["SlotLost", "SlotWriter", "claim", "hold", "salt_of", "segment_path", "segments", "slots", "trimmed"]
 
 _SLOT = re.compile(r"(\d{3,})-([0-9a-f]{8})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
@@ -96,6 +97,20 @@ def _try_lock(slot: Path) -> int | None:
             return None
         raise  # a file system without locks
     return descriptor
+
+
+@contextmanager
+def hold(slot: Path) -> Iterator[bool]:
+    """Keep every writer out of a slot while the block runs; False, and no more, where one owns it or it is gone."""
+    try:
+        lock = _try_lock(slot)
+    except OSError as error:
+        raise SpoolError(_NO_SPACE.format(error)) from error
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def claim(folder: Path, *, max_slots: int, segment_bytes: int) -> SlotWriter:

@@ -86,6 +86,8 @@ class Committer:
         self._dead_letters = dead_letters
         self._batch_rows = batch_rows
         self._kept: set[str] = set()
+        self._offered: set[str] = set()
+        """Sources that this run was offered."""
 
     def run(
         self,
@@ -106,6 +108,7 @@ class Committer:
         flying: Future[tuple[CommitResult, Snapshot]] | None = None
         last: _Batch | None = None
         lost_in_a_row = 0
+        self._offered.clear()
         with ThreadPoolExecutor(1, "ml-committer") as pool:
             while True:
                 ahead = last.positions if last else {}
@@ -116,14 +119,14 @@ class Committer:
                 if not (late or (last is not None and last.rest)):
                     with _without_gc():
                         batch = self._take(snapshot, ahead, left)
-                lost = False
+                lost = moved = False
                 if flying is not None and last is not None:
                     try:
                         done, snapshot = flying.result()
                     except CommitConflict:
                         lost = True
                     else:
-                        lost_in_a_row = 0
+                        lost_in_a_row, moved = 0, True
                         self._account(result, last, done)
                         if progress is not None:
                             progress(result)
@@ -136,6 +139,9 @@ class Committer:
                     continue
                 self._trim(snapshot)
                 if batch is None:
+                    # A source that had to wait for what was trimmed just now may have come forward.
+                    if moved and not late and not self._offered.issuperset(self._spool.sources()):
+                        continue
                     break
                 # Before the commit, or a kill between the two would lose them; a second copy does no harm.
                 self._keep(batch.letters)
@@ -165,6 +171,7 @@ class Committer:
     def _take(self, snapshot: Snapshot, ahead: Mapping[str, int], rows: int) -> _Batch | None:
         """Up to `rows` records after the snapshot's positions, or after those `ahead` of it; None without any."""
         waiting = self._spool.sources()
+        self._offered.update(waiting)
         random.shuffle(waiting)  # so that no source waits behind a busy one for ever
         start = {source: ahead.get(source) or snapshot.position(source) for source in waiting}
         positions = dict(start)

@@ -204,7 +204,7 @@ def queue_status() -> Part:
     if spool is not None:
         late = LATE_FACTOR * settings.data_collection.flush_interval
         part.values["spool"] = {
-            "kind": settings.storage.spool.rsplit(".", 1)[-1],
+            "kind": type(get_spool()).__name__,
             "records": spool["records"],
             "bytes": spool["bytes"],
             "oldest_age_s": round(spool["oldest_age_s"] or 0.0, 1),

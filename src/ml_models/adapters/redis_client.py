@@ -1,0 +1,86 @@
+"""Connections to Redis as this app uses it: short time-outs, nothing sent twice, failures in words.
+
+The `redis` package is imported at the first use only: a shop without `REDIS_URL` need not have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from ml_models.core.errors import ConfigError, MLError
+
+__all__ = ["COULD_NOT", "Redis", "address"]
+
+COULD_NOT = "Could not connect to Redis"
+"""How every message about an unreachable Redis begins, as in the guide."""
+
+
+def address(url: str) -> str:
+    """Host and port, or the socket's path; never the password."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+class Redis:
+    """One server, reached through a pool of connections that survives forks; made at the first use.
+
+    `failure`: class of the errors raised, whose messages carry the remedy.
+    """
+
+    def __init__(
+        self, url: str | None, failure: type[MLError], *, connect_timeout: float = 0.3, timeout: float = 1.0
+    ) -> None:
+        """Remember how to connect; times are in seconds."""
+        if not url:
+            raise ConfigError("REDIS_URL is not set. Set it, such as redis://localhost:6379/0.")
+        self.url = url
+        self.where = address(url)
+        self._failure = failure
+        self._timeouts = {"socket_connect_timeout": connect_timeout, "socket_timeout": timeout}
+        self._client: Any = None
+
+    def client(self) -> Any:
+        """The driver's client. Raises the failure where the package is missing."""
+        if self._client is None:
+            try:
+                import redis
+                from redis.backoff import NoBackoff
+                from redis.retry import Retry
+            except ImportError as error:
+                raise self._failure(
+                    f"{COULD_NOT} at {self.where}: the redis package is missing. pip install 'bunoraa-ml[redis]', or "
+                    "remove REDIS_URL to use files and the database."
+                ) from error
+            # No retries: the driver would send a command again whose answer it did not see, and events would be twice.
+            # RESP2, which every server speaks; its answers have the same shape in every version of the driver.
+            self._client = redis.Redis.from_url(
+                self.url, protocol=2, retry=Retry(NoBackoff(), 0), **self._timeouts
+            )
+        return self._client
+
+    @contextmanager
+    def use(self) -> Iterator[Any]:
+        """The client for a few commands; whatever goes wrong with the server is the failure, in words."""
+        client = self.client()
+        import redis  # it is there: `client` would have said so
+
+        try:
+            yield client
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            raise self._failure(
+                f"{COULD_NOT} at {self.where} ({type(error).__name__}). Check that it runs (redis-cli ping) and that "
+                "REDIS_URL names it."
+            ) from error
+        except redis.RedisError as error:  # out of memory, read-only, loading, not permitted
+            raise self._failure(
+                f"Redis at {self.where} refused: {error}. Check its memory (maxmemory), role and access rules."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
