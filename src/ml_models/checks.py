@@ -2,7 +2,8 @@
 
 `ml.E001` unknown option, `ml.E002` wrong type, `ml.E003` impossible value, `ml.E004` a class that cannot be found,
 `ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.E007` unknown source or
-list type of `ML_SERVING`, `ml.W001` a foreign `ML_*` setting. Those of the catalogue begin at 100, see
+list type of `ML_SERVING`, `ml.W001` a foreign `ML_*` setting, `ml.W020` a Redis that cannot be reached or may lose
+events (with `--database`). Those of the catalogue begin at 100, see
 `ml_models.adapters.catalogue.checks`.
 """
 
@@ -20,7 +21,15 @@ from django.core.checks import CheckMessage, Error, register
 from ml_models import settings as ml_settings
 from ml_models.core.validation import did_you_mean
 
-__all__ = ["check_catalogue", "check_classes", "check_models", "check_serving", "check_settings", "check_tables"]
+__all__ = [
+    "check_catalogue",
+    "check_classes",
+    "check_models",
+    "check_redis",
+    "check_serving",
+    "check_settings",
+    "check_tables",
+]
 
 _IDS = {"unknown": "ml.E001", "type": "ml.E002", "value": "ml.E003"}
 
@@ -65,6 +74,27 @@ def check_classes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             text = f'ML_STORAGE["{name}"] names {path!r}, but there is no module {module!r}.'
             messages.append(Error(text, hint="Correct the path or install the package it is in.", id="ml.E004"))
     return messages
+
+
+@register("ml")
+def check_redis(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """With `--database`, whether the Redis of `REDIS_URL` answers and keeps what it accepts."""
+    settings = _active()
+    if settings is None or not settings.redis_url or not databases:
+        return []
+    from ml_models.adapters.redis_client import Redis
+    from ml_models.core.errors import MLError
+
+    server = Redis(settings.redis_url, MLError)
+    try:
+        found = server.worries()
+    except MLError as error:
+        found = [str(error)]
+    finally:
+        server.close()
+    return [checks.Warning(text, hint="See docs/transport.md.", id="ml.W020") for text in found]
 
 
 @register("ml")

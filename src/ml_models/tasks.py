@@ -68,16 +68,20 @@ def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 @_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
-    """Bring the spool into the lake and read new orders.
+    """Bring the spool into the lake and read new orders; `trouble`, in words, where Redis could not be read.
 
-    Under any traffic it comes to the orders within `flush_interval`; what is left is the next run's.
+    Under any traffic it comes to the orders within `flush_interval`; what is left is the next run's. Any number may run
+    at once: of two that read the same events, one commits and the other starts over.
     """
+    from ml_models.adapters.build import get_spool
     from ml_models.data_collection.process import process_events
     from ml_models.data_collection.sync import sync_orders
     from ml_models.settings import get_settings
 
     seconds = get_settings().data_collection.flush_interval
-    return {"events": _plain(process_events(seconds=seconds)), "orders": _plain(sync_orders())}
+    done = {"events": _plain(process_events(seconds=seconds)), "orders": _plain(sync_orders())}
+    trouble = getattr(get_spool(), "trouble", "")
+    return {**done, "trouble": trouble} if trouble else done
 
 
 @_task("ml.train_model")

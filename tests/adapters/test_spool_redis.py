@@ -224,7 +224,7 @@ def test_a_server_that_forgot_its_last_records_gives_their_numbers_to_no_others(
     server.kill()
     server.start()
     spool.append([b"d", b"e"])
-    committed = {source: 0 for source in spool.sources()}
+    committed = dict.fromkeys(spool.sources(), 0)
     assert drain(spool, committed) == [b"a"]
     spool.trim(*committed.popitem())
     read = spool.read(*spool.sources(), 0, 10)

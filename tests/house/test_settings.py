@@ -135,6 +135,14 @@ def test_a_foreign_setting_is_a_warning_with_a_suggestion_and_the_way_to_silence
     assert "SILENCED_SYSTEM_CHECKS" in messages["ML_FLOW_URI"].hint
 
 
+@pytest.mark.django_db
+def test_a_redis_that_is_away_is_a_warning_where_servers_may_be_asked():
+    with override_settings(REDIS_URL="redis://127.0.0.1:1/0"):
+        assert [message for message in run_checks(tags=["ml"]) if message.id == "ml.W020"] == []
+        (message,) = (one for one in run_checks(tags=["ml"], databases=["default"]) if one.id == "ml.W020")
+    assert message.msg.startswith("Could not connect to Redis at 127.0.0.1:1 ")
+
+
 def test_a_model_name_with_a_slip_gets_a_suggestion():
     with override_settings(ML_MODELS={"enabled": ["populr"], "config": {"eese": {}}}):
         hints = {message.hint for message in run_checks(tags=["ml"]) if message.id == "ml.E005"}

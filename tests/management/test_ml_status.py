@@ -11,6 +11,7 @@ from ml_models.core import clock
 from ml_models.core.event import Event, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.lake_schema import to_frame
+from tests.servers import NoServer, private_redis
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2024, 6, 15, 10, 0, tzinfo=UTC)
@@ -106,6 +107,29 @@ def test_redis_that_is_away(empty, settings):
 def test_redis_that_is_there(empty, settings, redis_url):
     settings.REDIS_URL = redis_url
     assert as_json("--queue")["queue"]["redis"].startswith("connected to ")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--appendonly", "no"), ["keeps no append-only file (appendonly no)", "Set appendonly yes"]),
+        (("--appendonly", "no", "--rename-command", "CONFIG", ""), ["keeps no append-only file"]),
+        (("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"), ["may evict events", "noeviction"]),
+        (("--appendonly", "yes"), []),
+    ],
+)
+def test_a_redis_that_may_lose_events_is_said(empty, settings, tmp_path, options, words):
+    try:
+        with private_redis(tmp_path, *options) as server:
+            settings.REDIS_URL = server.url
+            answer = as_json("--queue")
+    except NoServer as error:
+        pytest.skip(str(error))
+    assert answer["healthy"] is True
+    hints = [hint for hint in answer["hints"] if hint.startswith("Redis at")]
+    assert len(hints) == bool(words)
+    for word in words:
+        assert word in hints[0]
 
 
 @pytest.fixture

@@ -56,9 +56,7 @@ class Redis:
                 ) from error
             # No retries: the driver would send a command again whose answer it did not see, and events would be twice.
             # RESP2, which every server speaks; its answers have the same shape in every version of the driver.
-            self._client = redis.Redis.from_url(
-                self.url, protocol=2, retry=Retry(NoBackoff(), 0), **self._timeouts
-            )
+            self._client = redis.Redis.from_url(self.url, protocol=2, retry=Retry(NoBackoff(), 0), **self._timeouts)
         return self._client
 
     @contextmanager
@@ -78,6 +76,43 @@ class Redis:
             raise self._failure(
                 f"Redis at {self.where} refused: {error}. Check its memory (maxmemory), role and access rules."
             ) from error
+
+    def worries(self) -> list[str]:
+        """What of the server's configuration puts accepted events at risk, in sentences with the remedy.
+
+        Empty too where the server does not let us look.
+        """
+        with self.use() as client:
+            found = {name: self._look(client, name) for name in ("appendonly", "maxmemory-policy")}
+            if not found["appendonly"] and client.info("persistence").get("aof_enabled") == 0:
+                found["appendonly"] = "no"
+        worries = []
+        if found["appendonly"] == "no":
+            worries.append(
+                f"Redis at {self.where} keeps no append-only file (appendonly no): when it stops, events that wait in "
+                "it for the lake are lost. Set appendonly yes in redis.conf, and appendfsync always where a power cut "
+                "must lose nothing either."
+            )
+        if found["maxmemory-policy"].startswith("allkeys"):
+            worries.append(
+                f"Redis at {self.where} may evict events that wait in it for the lake (maxmemory-policy "
+                f"{found['maxmemory-policy']}). Set maxmemory-policy noeviction, or give events a Redis of their own."
+            )
+        return worries
+
+    def ping(self) -> None:
+        """Raise the failure where the server does not answer."""
+        with self.use() as client:
+            client.ping()
+
+    @staticmethod
+    def _look(client: Any, name: str) -> str:
+        import redis
+
+        try:
+            return str(client.config_get(name).get(name, ""))
+        except redis.ResponseError:  # many hosted servers refuse CONFIG
+            return ""
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""

@@ -6,8 +6,8 @@ Who may go where, so that the events of a session that one process serves reach 
    pay nothing more for the dead server: a thread looks whether it is back.
 2. When it is, the thread moves the slot's backlog to the end of the stream, then holds appends back for the moment it
    takes to move the rest, and only then does the process append to Redis again. What it had appended before the failure
-   stands before the backlog, what it appends now behind it. Each part of the backlog moves together with the slot's mark
-   in one script, so a mover that is killed half-way leaves nothing behind and nothing twice.
+   stands before the backlog, what it appends now behind it. Each part of the backlog moves together with the slot's
+   mark in one script, so a mover that is killed half-way leaves nothing behind and nothing twice.
 3. The slot of a process that died belongs to nobody; whoever reads the spool on that host moves it.
 4. A reader is given Redis alone. Only where a slot's oldest record has waited for `patience` seconds (Redis is away for
    long, or the slot's owner hangs) is the slot read directly: then events in time are worth more than their order.

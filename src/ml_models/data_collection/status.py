@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django.db import Error as DatabaseError
 
 from ml_models.adapters.build import get_dead_letters, get_event_store, get_model_store, get_spool, get_versions
+from ml_models.adapters.redis_client import Redis
 from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
 from ml_models.core.event import AHEAD
@@ -246,29 +246,17 @@ def redis_status(part: Part) -> str:
     url = get_settings().redis_url
     if not url:
         return "no Redis configured: file spool"
-    address = urlsplit(url)
-    where = f"{address.hostname or 'localhost'}:{address.port or 6379}"  # never the password
+    server = Redis(url, MLError, connect_timeout=REDIS_TIMEOUT, timeout=REDIS_TIMEOUT)
     try:
-        import redis
-    except ImportError:
-        part.problems.append(
-            f"Could not connect to Redis at {where}: the redis package is missing. pip install bunoraa-ml[redis], or "
-            "remove REDIS_URL to use the file spool."
-        )
-        return "redis package missing"
-    try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
-        try:
-            client.ping()
-        finally:
-            client.close()
-    except (redis.RedisError, OSError, ValueError) as error:
-        part.problems.append(
-            f"Could not connect to Redis at {where} ({type(error).__name__}). Check that it runs (redis-cli ping) and "
-            "that REDIS_URL names it; until then events are kept in the file spool."
-        )
-        return f"could not connect to Redis at {where}"
-    return f"connected to {where}"
+        server.ping()
+    except (MLError, ValueError) as error:
+        part.problems.append(f"{error} Until then events are kept in the file spool.")
+        return f"could not connect to Redis at {server.where}"
+    else:
+        part.hints += part.ask(server.worries) or []
+        return f"connected to {server.where}"
+    finally:
+        server.close()
 
 
 PARTS: dict[str, Callable[[], Part]] = {"health": health_status, "data": data_status, "queue": queue_status}

@@ -78,7 +78,11 @@ class Command(MLCommand):
         from ml_models.adapters.build import get_spool
         from ml_models.data_collection.process import process_events
 
-        waiting = get_spool().stats()["records"]
+        spool = get_spool()
+        insist = getattr(spool, "insist", None)
+        if insist is not None:  # someone is asking: what waits in files for Redis to come back need not wait longer
+            insist()
+        waiting = spool.stats()["records"]
         total = waiting if limit is None else min(limit, waiting)
         with self._bar() as bar:
             task = bar.add_task("Processing events", total=total)
@@ -89,6 +93,8 @@ class Command(MLCommand):
         )
         if result.dead:
             self.stdout.write("Dead letters are kept with their reason; after a fix: manage.py ml_collect --replay")
+        if trouble := getattr(spool, "trouble", ""):
+            raise CommandError(f"{trouble} Only what was kept in files is in the lake; run this again when it is back.")
 
     def _profiles(self) -> None:
         from ml_models.data_collection.user_profile import collect_profiles
