@@ -234,3 +234,28 @@ def test_process_events_uses_the_settings_and_keeps_totals(tmp_path):
     assert state.data["totals"]["written"] == 4
     assert state.data["totals"]["duplicates"] == 3
     assert state.data["last"]["read"] == 4
+
+
+def test_a_source_that_comes_forward_when_another_is_emptied_is_taken_in_the_same_run(tmp_path):
+    class InTurn(MemorySpool):
+        """Names its second half only once the first is trimmed."""
+
+        def __init__(self):
+            super().__init__()
+            self.next = MemorySpool()
+
+        def sources(self):
+            return super().sources() or self.next.sources()
+
+        def read(self, source, after, max_records):
+            return (super() if source == self._name else self.next).read(source, after, max_records)
+
+        def trim(self, source, upto):
+            (super() if source == self._name else self.next).trim(source, upto)
+
+    spool, store = InTurn(), MemoryEventStore()
+    fill(spool, 5)
+    fill(spool.next, 5, start=5)
+    result = Committer(spool, store, DeadLetters(tmp_path / "dead")).run()
+    assert (result.read, result.written) == (10, 10)
+    assert spool.sources() == []
