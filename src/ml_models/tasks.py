@@ -68,18 +68,35 @@ def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 @_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
-    """Bring the spool into the lake and read new orders; `trouble`, in words, where Redis could not be read.
+    """Bring the outbox into the lake, read new orders and bring the spool into the lake.
 
-    Under any traffic it comes to the orders within `flush_interval`; what is left is the next run's. Any number may run
-    at once: of two that read the same events, one commits and the other starts over.
+    Money first: neither traffic nor a spool that cannot be read must hold it up. The spool is worked on for
+    `flush_interval`; what is left is the next run's. Any number may run at once: of two that read the same events, one
+    commits and the other starts over. Raises the first failure, after every step was tried. The answer has `trouble`,
+    in words, where Redis could not be read.
     """
     from ml_models.adapters.build import get_spool
+    from ml_models.core.errors import MLError
+    from ml_models.data_collection.outbox_drain import drain_outbox
     from ml_models.data_collection.process import process_events
     from ml_models.data_collection.sync import sync_orders
     from ml_models.settings import get_settings
 
     seconds = get_settings().data_collection.flush_interval
-    done = {"events": _plain(process_events(seconds=seconds)), "orders": _plain(sync_orders())}
+    steps: dict[str, Callable[[], Any]] = {
+        "outbox": drain_outbox,
+        "orders": sync_orders,
+        "events": lambda: process_events(seconds=seconds),
+    }
+    done: dict[str, Any] = {}
+    failures: list[MLError] = []
+    for name, step in steps.items():
+        try:
+            done[name] = _plain(step())
+        except MLError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     trouble = getattr(get_spool(), "trouble", "")
     return {**done, "trouble": trouble} if trouble else done
 

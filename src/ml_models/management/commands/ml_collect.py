@@ -76,8 +76,15 @@ class Command(MLCommand):
 
     def _process(self, limit: int | None) -> None:
         from ml_models.adapters.build import get_spool
+        from ml_models.data_collection.outbox_drain import drain_outbox
         from ml_models.data_collection.process import process_events
 
+        orders = drain_outbox()
+        if orders.read:
+            self.stdout.write(
+                f"Outbox: {orders.read} orders told of, {orders.written} rows new in the lake, {orders.known} known "
+                f"already, {orders.unknown} not in the shop's table, {orders.dead} dead letters."
+            )
         spool = get_spool()
         insist = getattr(spool, "insist", None)
         if insist is not None:  # someone is asking: what waits in files for Redis to come back need not wait longer
