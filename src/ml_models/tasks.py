@@ -73,10 +73,10 @@ def process_training_data_task() -> dict[str, Any]:
     Money first: neither traffic nor a spool that cannot be read must hold it up. The spool is worked on for
     `flush_interval`; what is left is the next run's. Any number may run at once: of two that read the same events, one
     commits and the other starts over. Raises the first failure, after every step was tried. The answer has `trouble`,
-    in words, where Redis could not be read.
+    in words, where Redis is away.
     """
-    from ml_models.adapters.build import get_spool
     from ml_models.core.errors import MLError
+    from ml_models.data_collection.outage import settle
     from ml_models.data_collection.outbox_drain import drain_outbox
     from ml_models.data_collection.process import process_events
     from ml_models.data_collection.sync import sync_orders
@@ -97,7 +97,7 @@ def process_training_data_task() -> dict[str, Any]:
             failures.append(error)
     if failures:
         raise failures[0]
-    trouble = getattr(get_spool(), "trouble", "")
+    trouble = settle()
     return {**done, "trouble": trouble} if trouble else done
 
 
