@@ -60,6 +60,11 @@ class DjangoCatalogue:
         return self._orders is not None
 
     @property
+    def has_variants(self) -> bool:
+        """Whether some ids may be those of variants."""
+        return self.compiled.product is not None and self.compiled.product.variants is not None
+
+    @property
     def orders_have_updated(self) -> bool:
         """Whether a changed order can be told by its time."""
         return self.compiled.orders is not None and bool(self.compiled.orders.updated_lookup)
