@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ml_models.core.errors import InvalidEvent, SpoolError
 from ml_models.data_collection import collector, counters, wire
-from ml_models.data_collection.client import Client
+from ml_models.data_collection.client import Client, network_of
 from ml_models.data_collection.identity import decide, seen_cookie, set_cookie
 from ml_models.data_collection.limits import limits
 from ml_models.data_collection.recent import recent
@@ -141,8 +141,7 @@ def _limited(of: str, seconds: float) -> HttpResponse:
 
 
 def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
-    client = Client.of(request.META)
-    wait = limits().network(client)
+    wait = limits().network(network_of(request.META))
     if wait:
         return _limited("network", wait)
     seen = seen_cookie(request)
@@ -163,7 +162,7 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
         return JsonResponse({"status": "ok", "processed": 0})
     decision = decide(request, seen)
     try:
-        processed, rejected = collector.collect(batch, decision, client)
+        processed, rejected = collector.collect(batch, decision, Client.of(request.META))
     except SpoolError:
         logger.exception("Events could not be stored; the client was asked to send them again.")
         sentence = "Events cannot be stored at the moment. Send them again later."

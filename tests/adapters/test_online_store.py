@@ -40,7 +40,6 @@ class TestDatabaseOnlineStore(OnlineStoreContract):
     def make(self):
         return DatabaseOnlineStore()
 
-    @pytest.mark.django_db(transaction=True)  # in a transaction a savepoint goes around
     def test_reading_is_one_query(self, django_assert_num_queries):
         store = self.make()
         store.record("a:1", views(150))
@@ -55,7 +54,7 @@ class TestDatabaseOnlineStore(OnlineStoreContract):
         assert not {"SELECT", "UPDATE", "DELETE"} & set(statements)
 
     def test_rows_beyond_the_newest_are_deleted_now_and_then(self):
-        store = DatabaseOnlineStore(rng=random.Random(1))
+        store = DatabaseOnlineStore(trim_every=50, rng=random.Random(1))
         most = 0
         for start in range(1000):
             store.record("a:1", views(1, start))

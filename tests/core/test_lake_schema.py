@@ -1,6 +1,7 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import get_type_hints
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import Event, EventItem, decode_event, encode_event
-from ml_models.core.lake_schema import ITEM, LAKE_SCHEMA, STATISTICS, empty_frame, to_frame
+from ml_models.core.lake_schema import ITEM, LAKE_SCHEMA, STATISTICS, empty_frame, frame_of_records, to_frame
 
+GOOD = b'{"event_id":"1","event_type":"x","event_time":"2025-03-09T23:59:59Z","received_at":"2025-03-09T23:59:59Z"}'
 MOMENT = datetime(2025, 3, 9, 23, 59, 59, 999_999, tzinfo=UTC)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -71,6 +73,46 @@ def test_rows_say_what_the_events_said(batch):
         assert (row["data"] is None) == (not event.data)
 
 
+@given(st.lists(events, min_size=1, max_size=5))
+def test_records_become_the_rows_of_their_events(batch):
+    frame = frame_of_records([encode_event(event) for event in batch])
+    expected = to_frame(batch)
+    assert frame.schema == LAKE_SCHEMA
+    assert frame.equals(expected)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b"\xc1",
+        b"[1]",
+        b"{}",
+        b'{"event_id": "1"',
+        b'{"event_id":"1","event_type":"x","event_time":"2025-03-09T23:59:59Z"}',
+        b'{"event_id":"1","event_type":"x","event_time":"soon","received_at":"2025-03-09T23:59:59Z"}',
+        b'{"event_id":"1","event_type":"x","event_time":5,"received_at":"2025-03-09T23:59:59Z"}',
+        GOOD.replace(b"Z", b"+01:00"),
+        GOOD[:-1] + b',"quantity":"two"}',
+        GOOD[:-1] + b',"quantity":1.5}',
+        GOOD[:-1] + b',"is_bot":1}',
+        GOOD[:-1] + b',"items":5}',
+        GOOD[:-1] + b',"items":[{"quantity":5}]}',
+        GOOD[:-1] + b',"page_url":"\xff"}',
+        GOOD + b"\n" + GOOD,
+    ],
+)
+def test_records_with_a_wrong_one_among_them_are_not_taken_as_rows(bad):
+    assert frame_of_records([GOOD]).height == 1
+    assert frame_of_records([GOOD, bad, GOOD]) is None
+
+
+def test_records_of_an_earlier_version_are_read():
+    event = Event(event_id="1", event_type="x", event_time=MOMENT, received_at=MOMENT, data={"a": [1]})
+    assert decode_event(msgspec.msgpack.encode(event)) == event
+    assert frame_of_records([msgspec.msgpack.encode(event)]) is None
+
+
 def test_no_events_are_an_empty_frame():
     assert to_frame([]).equals(empty_frame())
     assert empty_frame().schema == LAKE_SCHEMA
@@ -103,6 +145,10 @@ def test_a_value_that_fits_no_column_is_named():
         (b"\x81\xa8event_id\x01", "wrong_type", "event_id"),
         (b"\x90", "wrong_type", ""),
         (b"\x80", "wrong_type", ""),
+        (b"{", "not_json", ""),
+        (b'{"event_id": "\xff"}', "not_json", ""),
+        (b'{"event_id": 7}', "wrong_type", "event_id"),
+        (b"{}", "wrong_type", ""),
     ],
 )
 def test_a_bad_record_is_refused_with_the_field(record, reason, path):

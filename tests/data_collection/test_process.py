@@ -129,6 +129,18 @@ def test_what_cannot_be_decoded_becomes_a_dead_letter_and_holds_nothing_up(parts
     }
 
 
+def test_records_of_an_earlier_version_go_into_the_lake_beside_new_ones(parts):
+    spool, store, dead = parts
+    fill(spool, 2)
+    old = make_event("old", DAY)
+    spool.append([msgspec.msgpack.encode(old)])
+    fill(spool, 2, start=2)
+    result = Committer(spool, store, dead).run()
+    assert (result.read, result.written, result.dead) == (5, 5, 0)
+    row = store.scan().collect().filter(event_id="old").to_dicts()[0]
+    assert (row["event_time"], row["product_id"], row["source"]) == (old.event_time, old.product_id, old.source)
+
+
 def test_rubbish_alone_moves_the_position_on(parts):
     spool, store, dead = parts
     spool.append([b"\xc1"])
@@ -149,6 +161,7 @@ def test_a_row_that_the_frame_refuses_holds_nothing_up(parts, monkeypatch):
             raise InvalidEvent("does_not_fit", "quantity")
         return original(events)
 
+    monkeypatch.setattr(process, "frame_of_records", lambda records: None)
     monkeypatch.setattr(process, "to_frame", picky)
     result = Committer(spool, store, dead).run()
     assert (result.written, result.dead) == (5, 1)

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from ml_models.adapters.build import shared
 from ml_models.core import clock
-from ml_models.data_collection.client import Client
 from ml_models.settings import get_settings
 
 __all__ = ["Buckets", "Limits", "limits"]
@@ -73,13 +72,12 @@ class Limits:
         self._visitors = Buckets(settings.visitor_rate, settings.visitor_burst)
         self._proxied = settings.trusted_proxies > 0
 
-    def network(self, client: Client) -> float:
-        """Charge the sender's network; seconds to wait, 0 where the request may go on.
+    def network(self, prefix: str | None) -> float:
+        """Charge a sender's network (/24, /48); seconds to wait, 0 where the request may go on.
 
         A sender without an address (a Unix socket) or, where no proxy is trusted, with an address of a private network
         is not limited: it is a proxy of the shop's own.
         """
-        prefix = client.ip_prefix
         if prefix is None or (not self._proxied and _is_local(prefix)):
             return 0.0
         return self._networks.take(prefix, clock.current().monotonic())

@@ -9,14 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import msgspec
 import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict, InvalidEvent
-from ml_models.core.event import Event, decode_event, decode_events, encode_event
-from ml_models.core.lake_schema import to_frame
+from ml_models.core.event import Event, decode_event
+from ml_models.core.lake_schema import frame_of_records, to_frame
 from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
 
 __all__ = ["Committer", "ProcessResult", "process_events"]
@@ -175,7 +174,7 @@ class Committer:
         random.shuffle(waiting)  # so that no source waits behind a busy one for ever
         start = {source: ahead.get(source) or snapshot.position(source) for source in waiting}
         positions = dict(start)
-        events: list[Event] = []
+        frames: list[pl.DataFrame] = []
         letters: list[Letter] = []
         records = size = 0
         while waiting and records < rows and size < BATCH_BYTES:
@@ -188,38 +187,41 @@ class Committer:
                 positions[source] = found.position
                 records += len(found.records)
                 size += sum(map(len, found.records))
-                self._decode(found.records, source, events, letters)
+                frame, refused = self._rows(found.records, source)
+                frames.append(frame)
+                letters += refused
         moved = {source: at for source, at in positions.items() if at != start[source]}
         if not moved:
             return None
-        frame, unfit = self._frame(events)
         begin = {source: start[source] for source in moved}
-        return _Batch(records, frame, letters + unfit, begin, moved, rest=not waiting)
+        return _Batch(records, pl.concat(frames), letters, begin, moved, rest=not waiting)
 
-    def _decode(self, records: list[bytes], source: str, events: list[Event], letters: list[Letter]) -> None:
+    def _rows(self, records: list[bytes], source: str) -> tuple[pl.DataFrame, list[Letter]]:
+        """The records as rows; one that is wrong must not hold the others up."""
+        frame = frame_of_records(records)
+        if frame is not None:
+            return frame, []
+        # One of them is wrong, or of an earlier version: one by one, to say which and why.
+        events: list[Event] = []
+        good: list[bytes] = []
+        letters: list[Letter] = []
+        for record in records:
+            try:
+                events.append(decode_event(record))
+                good.append(record)
+            except InvalidEvent as error:
+                letters.append(self._letter(error, record, source))
         try:
-            events += decode_events(records)
-        except msgspec.DecodeError:  # one of them; now one by one
-            for record in records:
-                try:
-                    events.append(decode_event(record))
-                except InvalidEvent as error:
-                    letters.append(self._letter(error, record, source))
-
-    def _frame(self, events: list[Event]) -> tuple[pl.DataFrame, list[Letter]]:
-        """The events as rows; one that fits no column must not hold the others up."""
-        try:
-            return to_frame(events), []
+            return to_frame(events), letters
         except InvalidEvent:
-            good: list[Event] = []
-            letters: list[Letter] = []
-            for event in events:
+            fit: list[Event] = []
+            for event, record in zip(events, good, strict=True):
                 try:
                     to_frame([event])
-                    good.append(event)
+                    fit.append(event)
                 except InvalidEvent as error:
-                    letters.append(self._letter(error, encode_event(event), event.source))
-            return to_frame(good), letters
+                    letters.append(self._letter(error, record, source))
+            return to_frame(fit), letters
 
     @staticmethod
     def _letter(error: InvalidEvent, record: bytes, source: str) -> Letter:

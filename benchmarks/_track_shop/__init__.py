@@ -1,0 +1,1 @@
+"""A small shop that is loaded with track requests."""
