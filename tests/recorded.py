@@ -21,7 +21,7 @@ class DeadList:
     def __init__(self):
         self.letters = []
 
-    def write_all(self, letters):
+    def write_all(self, letters, *, durable=False):
         self.letters += letters
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -164,6 +165,17 @@ def test_a_failure_is_kept_with_its_reason(shop, monkeypatch):
     assert build.get_model_store().versions("popular") == []
 
 
+def test_what_a_killed_training_left_goes_after_a_day(shop, tmp_path):
+    work = tmp_path / "data" / "work"
+    old, young, foreign = (work / name for name in ("export-old", "export-young", "other"))
+    for path in (old, young, foreign):
+        path.mkdir(parents=True)
+    for path in (old, foreign):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    auto_training.train("popular")
+    assert {path.name for path in work.iterdir()} == {"export-young", "other"}
+
+
 def test_an_interrupt_is_kept_and_goes_on_up(shop, monkeypatch):
     def interrupt(self, data, run):
         raise KeyboardInterrupt
@@ -250,6 +262,41 @@ def test_an_untrained_model_is_not_found(shop):
     with pytest.raises(ModelNotFound, match="Model not found: ncf"):
         reports.evaluate_models(["ncf"])
     with pytest.raises(ModelNotFound, match="Model not found: popular"):
+        reports.evaluate_models()
+
+
+def test_a_champion_that_cannot_be_judged_stops_no_report(shop):
+    shop(ML_MODELS={"test_days": 29, "config": {"ease": {"min_events": 12}}})  # one day before them
+    for name in ("popular", "ease"):
+        auto_training.train(name)
+    report = reports.evaluate_models()
+    (left_out,) = report["not_judged"]
+    assert (left_out["name"], left_out["version"]) == ("ease", 1)
+    assert left_out["reason"].startswith("Insufficient data for training")
+    assert [model["name"] for model in report["models"]] == ["popular", "item_knn"]
+    assert "Not judged: ease v1. Insufficient data" in reports.report_page(report)
+
+    build.get_versions().update("popular", 1, config={"lambda": 3})  # of another release
+    report = reports.evaluate_models()
+    assert [one["name"] for one in report["not_judged"]] == ["ease", "popular"]
+    assert [(row["model"], row["baseline"]) for row in report["comparisons"]] == []
+    assert [model["name"] for model in report["models"]] == ["item_knn"]
+
+
+def test_a_damaged_champion_is_not_judged_by_a_held_out_list(shop):
+    auto_training.train("popular")
+    build.get_model_store().delete("popular", 1)
+    report = reports.evaluate_models(holdout=[("u:0", "p0")])
+    assert [(one["name"], "not in the model store" in one["reason"]) for one in report["not_judged"]] == [
+        ("popular", True)
+    ]
+
+
+def test_where_nothing_is_left_to_judge_the_reason_is_raised(shop, monkeypatch):
+    auto_training.train("popular")
+    build.get_versions().update("popular", 1, config={"lambda": 3})
+    monkeypatch.setattr(reports, "BASELINES", ("popular",))
+    with pytest.raises(ConfigError, match="lambda"):
         reports.evaluate_models()
 
 

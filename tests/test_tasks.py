@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from ml_models import auto_training, tasks
-from ml_models.core.errors import ModelNotFound
+from ml_models import auto_training, models, tasks
+from ml_models.core.errors import InsufficientData, MLError, ModelNotFound
 from tests.test_auto_training import shop  # noqa: F401  (a fixture)
 
 
@@ -93,11 +93,60 @@ def test_a_training_as_a_task(shop):  # noqa: F811
         tasks.train_model_task("xyz", {}, "manual")
 
 
+def test_a_training_as_a_task_may_be_forced(shop):  # noqa: F811
+    shop(ML_AUTO_TRAINING_CONFIG={"min_users": 61, "min_interactions": 1, "min_products": 1})
+    with pytest.raises(InsufficientData):
+        tasks.train_model_task("popular")
+    assert tasks.train_model_task("popular", {}, "manual", True)["status"] == "ready"
+
+
 def test_every_enabled_model_is_trained_on_schedule(shop):  # noqa: F811
-    shop(ML_MODELS={"test_days": 7, "enabled": ["popular", "item_knn"]})
+    shop(PRODUCTION=True, ML_MODELS={"test_days": 7, "enabled": ["popular", "item_knn"]})
     assert [done["model"] for done in tasks.scheduled_training_task()] == ["popular", "item_knn"]
     rows = auto_training.get_registry().versions.list()
     assert {row.trigger for row in rows} == {"scheduled"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"PRODUCTION": False}, "PRODUCTION is False"),
+        ({"ML_AUTO_TRAINING": False}, "ML_AUTO_TRAINING is False"),
+        ({"ML_AUTO_TRAINING_CONFIG": {"enabled": False}}, 'ML_AUTO_TRAINING_CONFIG["enabled"] is False'),
+        ({"PRODUCTION": False, "ML_AUTO_TRAINING": False}, "PRODUCTION and ML_AUTO_TRAINING are False"),
+    ],
+)
+def test_nothing_is_trained_on_schedule_where_a_switch_is_off(shop, changed, reason):  # noqa: F811
+    shop(**{"PRODUCTION": True, **changed})
+    assert tasks.scheduled_training_task() == {"skipped": reason}
+    assert auto_training.get_registry().versions.list() == []
+
+
+def test_a_model_that_fails_on_schedule_stops_no_other(shop, monkeypatch):  # noqa: F811
+    def fail(self, data, run):
+        raise ZeroDivisionError("no luck")
+
+    shop(PRODUCTION=True, ML_MODELS={"test_days": 7, "enabled": ["ease", "popular"]})
+    monkeypatch.setattr(models.get("ease"), "_fit", fail)
+    first, second = tasks.scheduled_training_task()
+    assert first == {"model": "ease", "error": "no luck"}
+    assert (second["model"], second["status"]) == ("popular", "ready")
+    shop(ML_MODELS={"test_days": 7, "enabled": ["ease"]})
+    with pytest.raises(MLError, match="No model could be trained: ease: no luck"):
+        tasks.scheduled_training_task()
+
+
+def test_the_workers_time_limit_ends_a_scheduled_training(shop, monkeypatch):  # noqa: F811
+    from celery.exceptions import SoftTimeLimitExceeded
+
+    def late(self, data, run):
+        raise SoftTimeLimitExceeded
+
+    shop(PRODUCTION=True, ML_MODELS={"test_days": 7, "enabled": ["ease", "popular"]})
+    monkeypatch.setattr(models.get("ease"), "_fit", late)
+    with pytest.raises(SoftTimeLimitExceeded):
+        tasks.scheduled_training_task()
+    assert {row.name for row in auto_training.get_registry().versions.list()} == {"ease"}
 
 
 def test_an_evaluation_as_a_task_is_plain_json(shop):  # noqa: F811

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_models import __version__, models
 from ml_models.adapters.build import get_catalogue, get_event_store, get_model_store, get_versions
+from ml_models.adapters.model_store import sweep
 from ml_models.core import artifact, clock
 from ml_models.core.config import config_dict
 from ml_models.core.errors import ArtifactError, ConfigError, InsufficientData, MLError, PromotionConflict
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
     from ml_models.core.recommender import Recommender
     from ml_models.core.splits import Split
 
-__all__ = ["BASELINES", "TrainingData", "get_registry", "model_config", "prepare", "rollback", "shop_day", "train"]
+__all__ = [
+    "BASELINES",
+    "TrainingData",
+    "automatic",
+    "get_registry",
+    "model_config",
+    "prepare",
+    "rollback",
+    "shop_day",
+    "train",
+]
 
 log = logging.getLogger("bunoraa.ml.training")
 
@@ -51,6 +62,18 @@ Progress = Callable[[str, float], None]
 def get_registry() -> Registry:
     """The registry over the model store and the version table in force."""
     return Registry(get_model_store(), get_versions())
+
+
+def automatic() -> str | None:
+    """Why automatic training is off, in words; None where it is on."""
+    settings = get_settings()
+    switches = {
+        "PRODUCTION": settings.production,
+        "ML_AUTO_TRAINING": settings.auto_training,
+        'ML_AUTO_TRAINING_CONFIG["enabled"]': settings.auto_training_config.enabled,
+    }
+    off = [name for name, on in switches.items() if not on]
+    return f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} False" if off else None
 
 
 def model_config(name: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -298,6 +321,7 @@ def _workspace() -> Iterator[Path]:
     base = get_settings().storage.data / "work"
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="export-", dir=base))
+    sweep(folder, "export-")
     try:
         yield folder
     finally:

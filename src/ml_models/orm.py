@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 __all__ = [
     "ModelVersion",
     "OnlineInteraction",
+    "OutboxEvent",
     "ProductStats",
     "Promotion",
     "ServingModel",
@@ -164,6 +165,24 @@ class ProductStats(models.Model):
 
     def __str__(self) -> str:
         return self.item_id
+
+
+class OutboxEvent(models.Model):
+    """An order placed or refunded that the lake does not hold yet; written in the order's own transaction.
+
+    Not unique by event: two transactions that tell of one order must not wait for each other. The lake sorts it out.
+    """
+
+    event_id = models.CharField(max_length=36)
+    event_type = models.CharField(max_length=32)
+    record = models.BinaryField()
+    created_at = UtcDateTimeField()
+
+    class Meta:
+        verbose_name = _("outbox event")
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"
 
 
 class SyncState(models.Model):

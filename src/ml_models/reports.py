@@ -22,11 +22,12 @@ from ml_models.auto_training import (
     shop_day,
 )
 from ml_models.core import artifact, clock
-from ml_models.core.errors import ConfigError, InsufficientData, ModelNotFound
+from ml_models.core.errors import ArtifactError, ConfigError, InsufficientData, MLError, ModelNotFound
 from ml_models.core.registry import plain
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
+    from ml_models.core.ports import VersionRecord
     from ml_models.core.splits import Split
 
 __all__ = ["evaluate_models", "report_page", "write_report"]
@@ -61,7 +62,9 @@ def evaluate_models(
     Without `holdout`, each champion's recipe (config and seed) is fitted on the days before the newest
     `ML_MODELS["test_days"]` and asked about those: the promoted artifact itself has seen them. With `holdout`, pairs of
     visitor key and item id that never were in the lake, the promoted artifacts themselves are asked. `history`: newest
-    interactions in a query, None = all, -1 = `ML_SERVING["history"]`. Raises `ModelNotFound` for an untrained name.
+    interactions in a query, None = all, -1 = `ML_SERVING["history"]`. A model that cannot be judged (too few days, a
+    config or a file of another release, a damaged artifact) stands under `not_judged` with the reason; the error is
+    raised where no model is left. Raises `ModelNotFound` for an untrained name.
     """
     from ml_models.core.evaluation import Evaluation, compare, evaluate
     from ml_models.core.run import Run
@@ -90,18 +93,28 @@ def evaluate_models(
         split = _resplit(data, split, target_types, live)
     evaluations: dict[str, Evaluation] = {}
     described: list[dict[str, Any]] = []
+    unjudged: list[dict[str, Any]] = []
+    failed: MLError | None = None
+
+    def ranker(name: str, champion: VersionRecord | None, config: Mapping[str, Any]) -> Any:
+        if holdout is not None and champion is not None:
+            return artifact.load(get_model_store().path(name, champion.version))
+        return models.get(name)(config).fit(split.train, Run(seed=data.seed, progress=progress))
+
     for name in [*chosen, *beside]:
         champion = registry.champion(name)
-        config = dict(champion.config) if champion else model_config(name)
+        version = champion.version if champion else None
         if progress is not None:
             progress(f"{name}: fit", 0.0)
-        ranker: Any
-        if holdout is not None and champion is not None:
-            ranker = artifact.load(get_model_store().path(name, champion.version))
-        else:
-            ranker = models.get(name)(config).fit(split.train, Run(seed=data.seed, progress=progress))
+        try:
+            config = dict(champion.config) if champion else model_config(name)
+            ready = ranker(name, champion, config)
+        except (ArtifactError, ConfigError, InsufficientData, ModelNotFound) as error:
+            failed = failed or error
+            unjudged.append({"name": name, "version": version, "reason": str(error)})
+            continue
         evaluation = evaluations[name] = evaluate(
-            ranker,
+            ready,
             split,
             k=k,
             history=newest,
@@ -113,13 +126,15 @@ def evaluate_models(
         described.append(
             {
                 "name": name,
-                "version": champion.version if champion else None,
+                "version": version,
                 "baseline": name in BASELINES,
                 "config": config,
                 "metrics": evaluation.summary(seed=data.seed),
                 "segments": evaluation.by_segment(),
             }
         )
+    if failed is not None and not evaluations:
+        raise failed
     comparisons = [
         {
             "model": name,
@@ -129,7 +144,7 @@ def evaluate_models(
         }
         for name in evaluations
         for baseline in BASELINES
-        if name != baseline and name != "popular"
+        if name != baseline and name != "popular" and baseline in evaluations
         for metric in ("ndcg", "hr")
     ]
     first = next(iter(evaluations.values()))
@@ -152,6 +167,7 @@ def evaluate_models(
         },
         "data": {**split.train.lineage(), "lake_version": data.lake_version},
         "models": described,
+        "not_judged": unjudged,
         "comparisons": comparisons,
     }
 
@@ -216,6 +232,10 @@ def report_page(report: Mapping[str, Any]) -> str:
         + "</tr>"
         for model in described
     )
+    left_out = "".join(
+        f"<p>Not judged: {html.escape(_title(model))}. {html.escape(model['reason'])}</p>"
+        for model in report.get("not_judged", ())
+    )
     gaps = "".join(
         f"<tr><td>{html.escape(row['model'])} against {html.escape(row['baseline'])}</td>"
         f"<td>{LABELS[row['metric']]}</td><td>{row['value']:+.4f}</td><td>{row['low']:+.4f} to {row['high']:+.4f}</td>"
@@ -227,7 +247,7 @@ def report_page(report: Mapping[str, Any]) -> str:
         f"<h1>Model evaluation</h1><p>{lead}</p>"
         f"<p><small>Made {html.escape(report['generated_at'][:19])} UTC.</small></p>"
         f"<h2>Side by side</h2>{_plot(described, k)}"
-        f"<div><table><tr><th>Model</th>{head}</tr>{rows}</table></div>"
+        f"<div><table><tr><th>Model</th>{head}</tr>{rows}</table></div>{left_out}"
         "<h2>Paired differences</h2><div><table><tr><th>Models</th><th>Metric</th><th>Difference</th><th>95 % interval"
         f"</th><th>Verdict</th></tr>{gaps}</table></div>"
         f"<h2>By visitor segment</h2>{_segments(described, k)}</html>\n"

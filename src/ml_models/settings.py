@@ -201,8 +201,8 @@ class ServingSettings:
     """Order of sources per list type, laid over the defaults of `ml_models.serving.sources`."""
     candidates: Annotated[int, Range(1, 10_000)] = 200
     """Candidates asked of each source; count, 1 to 10,000."""
-    history: Annotated[int, Range(1, 500)] = 50
-    """Recent interactions that make up a query; count, 1 to 500."""
+    history: Annotated[int, Range(1, 200)] = 50
+    """Recent interactions that make up a query; count, 1 to 200, the most that is kept of a visitor."""
     refresh_seconds: Annotated[float, Range(0.1, 60)] = 5.0
     """How often a process looks for newly promoted versions; seconds, 0.1 to 60."""
     exclude_seen: Mapping[str, tuple[Annotated[str, _EVENT_TYPE], ...]] = field(default_factory=dict)

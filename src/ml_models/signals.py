@@ -1,8 +1,10 @@
 """Events from the shop's views: `emit_product_view`, `emit_cart_add`, ... Recording never breaks a page.
 
 Each takes the request first (Django's or a REST framework's; None outside a request), puts one event into the
-background queue and returns. None waits, runs a query, touches the session or raises; what goes wrong is counted and
-logged under `bunoraa.ml`. `product` is an instance of the shop's model or an id of any type. Prices are in major units
+background queue and returns. None waits, touches the session or raises; what goes wrong is counted and logged under
+`bunoraa.ml`. None runs a query but those about orders placed and refunded (`emit_purchase`, `emit_refund`,
+`record_order`), which write one row in the transaction that is open, so that no order is lost and none that was rolled
+back is counted. `product` is an instance of the shop's model or an id of any type. Prices are in major units
 (`Decimal("99.99")`). Further keyword arguments are kept in the event's `data`.
 
 Logging in gives the guest's recent items to the user, here; the cookie and the lake follow with the next track request
@@ -12,18 +14,21 @@ Logging in gives the guest's recent items to the user, here; the cookie and the 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_in
 from django.db.models import Model
 
-from ml_models.core.event import EventType, purchase_id
+from ml_models.core.event import NAMESPACE, EventType
 from ml_models.data_collection import counters
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.events import record
 from ml_models.data_collection.identity import Identity, read_cookie, visitor_key
 from ml_models.data_collection.known import known_user, page_view_id
+from ml_models.data_collection.order_events import MONEY
+from ml_models.data_collection.outbox import order_number
 from ml_models.data_collection.products import external_id
 from ml_models.data_collection.recent import recent
 from ml_models.settings import get_settings
@@ -38,16 +43,26 @@ __all__ = [
     "emit_cart_view",
     "emit_checkout_start",
     "emit_checkout_step",
+    "emit_click",
+    "emit_consent_change",
     "emit_custom",
+    "emit_form_interaction",
+    "emit_page_view",
     "emit_product_click",
     "emit_product_list_view",
     "emit_product_view",
     "emit_purchase",
+    "emit_rec_click",
+    "emit_rec_impression",
+    "emit_rec_served",
     "emit_refund",
     "emit_review_submit",
     "emit_search",
+    "emit_search_click",
     "emit_wishlist_add",
     "emit_wishlist_remove",
+    "order_saved",
+    "record_order",
 ]
 
 logger = logging.getLogger("bunoraa.ml")
@@ -56,14 +71,12 @@ logger = logging.getLogger("bunoraa.ml")
 def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> str | None:
     """Record one event of the request's visitor; keys that are no columns go to `data`."""
     try:
-        event_id, user_id = None, fields.pop("user_id", None)
+        event_id, user_id = fields.pop("event_id", None), fields.pop("user_id", None)
         if fields.get("order_id") is not None:
-            fields["order_id"] = external_id(fields["order_id"])
-        elif event_type in (EventType.PURCHASE, EventType.REFUND):
+            fields["order_id"] = order_number(fields["order_id"])
+        elif event_type in MONEY:
             raise ValueError("The order has no id. Save it first, or all such orders would pass for one.")
-        if event_type is EventType.PURCHASE:
-            event_type, event_id = _purchase(fields["order_id"])
-        elif event_type is EventType.PRODUCT_VIEW and request is not None:
+        if event_type is EventType.PRODUCT_VIEW and request is not None:
             getattr(request, "_request", request).__dict__["ml_product_viewed"] = (
                 True  # the middleware then adds no copy
             )
@@ -107,6 +120,39 @@ def _item(one: Any) -> dict[str, Any]:
     return given
 
 
+def emit_page_view(request: HttpRequest | None, page_url: str | None = None, **data: Any) -> str | None:
+    """A page was shown that the middleware does not see, such as one that a script puts together.
+
+    In a request that the middleware records as well, both are one row.
+    """
+    event_id = None
+    try:
+        if request is not None:
+            event_id = str(uuid.uuid5(NAMESPACE, f"middleware:page_view:{page_view_id(request)}"))
+    except Exception:  # a request of a shop's own making; the event is then recorded without its page view
+        counters.add("emit.no_page_view")
+        logger.exception("The id of a page view could not be made.")
+    address = {} if page_url is None else {"page_url": page_url}
+    return _emit(request, EventType.PAGE_VIEW, event_id=event_id, **address, **data)
+
+
+def emit_click(request: HttpRequest | None, target: str, **data: Any) -> str | None:
+    """A link or button was clicked that leads through the server; `target` says where to, without personal data."""
+    return _emit(request, EventType.CLICK, target=target, **data)
+
+
+def emit_form_interaction(
+    request: HttpRequest | None, form: str, fields_count: int | None = None, **data: Any
+) -> str | None:
+    """A form was posted: its id and how many fields were filled in, never values."""
+    return _emit(request, EventType.FORM_INTERACTION, form_id=form, fields_count=fields_count, **data)
+
+
+def emit_consent_change(request: HttpRequest | None, consent: str, **data: Any) -> str | None:
+    """The visitor has decided in a form of the shop's: `granted` or `denied`."""
+    return _emit(request, EventType.CONSENT_CHANGE, status=consent, **data)
+
+
 def emit_product_view(
     request: HttpRequest | None, product: Any, source_page: str | None = None, position: int | None = None, **data: Any
 ) -> str | None:
@@ -131,6 +177,62 @@ def emit_search(
 ) -> str | None:
     """A search was answered."""
     return _emit(request, EventType.SEARCH, query=query, results_count=results_count, search_id=search_id, **data)
+
+
+def emit_search_click(
+    request: HttpRequest | None,
+    query: str,
+    product: Any,
+    position: int | None = None,
+    search_id: str | None = None,
+    **data: Any,
+) -> str | None:
+    """A product was clicked in the results of a search."""
+    return _emit(
+        request,
+        EventType.SEARCH_CLICK,
+        query=query,
+        product=product,
+        position=position,
+        search_id=search_id,
+        **data,
+    )
+
+
+def emit_rec_served(
+    request: HttpRequest | None,
+    products: Iterable[Any],
+    placement: str | None = None,
+    rec_id: str | None = None,
+    **data: Any,
+) -> str | None:
+    """A list of recommendations was put into a page or an e-mail."""
+    return _emit(request, EventType.REC_SERVED, items=products, placement=placement, rec_id=rec_id, **data)
+
+
+def emit_rec_impression(
+    request: HttpRequest | None,
+    products: Iterable[Any],
+    placement: str | None = None,
+    rec_id: str | None = None,
+    **data: Any,
+) -> str | None:
+    """Recommended products were seen; only code that knows so, such as an app's backend, should say it."""
+    return _emit(request, EventType.REC_IMPRESSION, items=products, placement=placement, rec_id=rec_id, **data)
+
+
+def emit_rec_click(
+    request: HttpRequest | None,
+    product: Any,
+    placement: str | None = None,
+    rec_id: str | None = None,
+    position: int | None = None,
+    **data: Any,
+) -> str | None:
+    """A recommended product was clicked, such as in an e-mail whose links lead through the shop."""
+    return _emit(
+        request, EventType.REC_CLICK, product=product, placement=placement, rec_id=rec_id, position=position, **data
+    )
 
 
 def emit_cart_add(
@@ -179,10 +281,13 @@ def emit_purchase(
     user_id: Any = None,
     **data: Any,
 ) -> str | None:
-    """An order was placed. `items` are products, ids or mappings (`product`, `quantity`, `price`, `variant_id`).
+    """An order was placed. Call it in the transaction that stores the order.
 
-    Where `ML_CATALOG` maps the orders, they are the truth and `ml_sync` reads them: this is then a hint for
-    attribution (`purchase_seen`). Where it does not, this is the purchase, with the id that follows from the order's.
+    `order_id` is the order itself or its id; `items` are products, ids or mappings (`product`, `quantity`, `price`,
+    `variant_id`). One row in the outbox, kept or rolled back with the order, and in the lake after the next run of
+    `ml.process_training_data`. Where `ML_CATALOG` maps the orders they are the truth: the order is then read from the
+    shop's table, and the call says which visitor placed it. Where it does not, this is the purchase; told of again with
+    other contents it is its next revision. Either way its id follows from the order's. Returns that id.
     """
     return _emit(
         request,
@@ -195,17 +300,39 @@ def emit_purchase(
     )
 
 
-def _purchase(order_id: str) -> tuple[EventType, str | None]:
-    """Which fact an order placed is, and its id where that follows from the order's."""
-    settings = get_settings()
-    if "order" in settings.catalog or "order_line" in settings.catalog:
-        return EventType.PURCHASE_SEEN, None
-    return EventType.PURCHASE, purchase_id(settings.site, order_id)
+def emit_refund(
+    request: HttpRequest | None,
+    order_id: Any,
+    items: Iterable[Any] = (),
+    currency: str | None = None,
+    user_id: Any = None,
+    **data: Any,
+) -> str | None:
+    """An order, or the given items of it, was refunded. Call it in the transaction that stores the refund.
+
+    An order has one refund, whichever way it arrives: what a later call or the shop's own table says otherwise is its
+    next revision, so give all items that were refunded so far.
+    """
+    return _emit(request, EventType.REFUND, order_id=order_id, items=items, currency=currency, user_id=user_id, **data)
 
 
-def emit_refund(request: HttpRequest | None, order_id: Any, items: Iterable[Any] = (), **data: Any) -> str | None:
-    """An order, or the given items of it, was refunded."""
-    return _emit(request, EventType.REFUND, order_id=order_id, items=items, **data)
+def record_order(order: Any, request: HttpRequest | None = None, items: Iterable[Any] = (), **data: Any) -> str | None:
+    """An order was stored or changed: its present state reaches the lake with the next run, without a full sync.
+
+    For shops whose orders `ML_CATALOG` maps; call it in the order's own transaction, as often as the order changes. It
+    is `emit_purchase` with the order first, for code without a request.
+    """
+    return emit_purchase(request, order, items=items, **data)
+
+
+def order_saved(sender: object, instance: Any = None, **kwargs: object) -> None:
+    """Receiver for `post_save` of the shop's order: `post_save.connect(order_saved, sender=Order)`.
+
+    The row says only that the order is there; its lines are read when the transaction is over, so it does not matter
+    that they are stored after it.
+    """
+    if not kwargs.get("raw"):  # loaddata: the table may be half there
+        record_order(instance)
 
 
 def emit_wishlist_add(request: HttpRequest | None, product: Any, **data: Any) -> str | None:

@@ -6,15 +6,21 @@ schedule or for `delay` says what to install.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from ml_models.core.errors import ConfigError
+from ml_models.core.errors import ConfigError, MLError
 
 try:
     from celery import shared_task
+    from celery.exceptions import SoftTimeLimitExceeded
 except ImportError:
+
+    class SoftTimeLimitExceeded(Exception):  # type: ignore[no-redef]
+        """Never raised where there is no worker."""
+
     _MISSING = "Celery is not installed, so {what}. Install it: pip install 'bunoraa-ml[celery]'."
 
     def shared_task(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,6 +49,7 @@ __all__ = [
     "train_model_task",
 ]
 
+logger = logging.getLogger("bunoraa.ml.training")
 
 _OWN_RULES = {"acks_late": False, "soft_time_limit": 23 * 3600, "time_limit": 24 * 3600}
 """Options that must not come from the host's Celery settings. A limit made for e-mails would end every training, and
@@ -68,40 +75,75 @@ def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 @_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
-    """Bring the spool into the lake and read new orders; `trouble`, in words, where Redis could not be read.
+    """Bring the outbox into the lake, read new orders and bring the spool into the lake.
 
-    Under any traffic it comes to the orders within `flush_interval`; what is left is the next run's. Any number may run
-    at once: of two that read the same events, one commits and the other starts over.
+    Money first: neither traffic nor a spool that cannot be read must hold it up. The spool is worked on for
+    `flush_interval`; what is left is the next run's. Any number may run at once: of two that read the same events, one
+    commits and the other starts over. Raises the first failure, after every step was tried. The answer has `trouble`,
+    in words, where Redis is away.
     """
-    from ml_models.adapters.build import get_spool
+    from ml_models.core.errors import MLError
+    from ml_models.data_collection.outage import settle
+    from ml_models.data_collection.outbox_drain import drain_outbox
     from ml_models.data_collection.process import process_events
     from ml_models.data_collection.sync import sync_orders
     from ml_models.settings import get_settings
 
     seconds = get_settings().data_collection.flush_interval
-    done = {"events": _plain(process_events(seconds=seconds)), "orders": _plain(sync_orders())}
-    trouble = getattr(get_spool(), "trouble", "")
+    steps: dict[str, Callable[[], Any]] = {
+        "outbox": drain_outbox,
+        "orders": sync_orders,
+        "events": lambda: process_events(seconds=seconds),
+    }
+    done: dict[str, Any] = {}
+    failures: list[MLError] = []
+    for name, step in steps.items():
+        try:
+            done[name] = _plain(step())
+        except MLError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    trouble = settle()
     return {**done, "trouble": trouble} if trouble else done
 
 
 @_task("ml.train_model")
-def train_model_task(model: str, config: dict[str, Any] | None = None, trigger: str = "manual") -> dict[str, Any]:
-    """Train one model; `config` holds config fields and, for models with epochs, `epochs`."""
+def train_model_task(
+    model: str, config: dict[str, Any] | None = None, trigger: str = "manual", force: bool = False
+) -> dict[str, Any]:
+    """Train one model; `config` holds config fields and, for models with epochs, `epochs`; `force` as in `train`."""
     from ml_models.auto_training import train
 
     values = dict(config or {})
     epochs = values.pop("epochs", None)
-    return _said(train(model, config=values, trigger=trigger, epochs=epochs))
+    return _said(train(model, config=values, trigger=trigger, epochs=epochs, force=force))
 
 
 @_task("ml.scheduled_training")
-def scheduled_training_task() -> list[dict[str, Any]]:
-    """Train every enabled model on data read once."""
-    from ml_models.auto_training import prepare, train
+def scheduled_training_task() -> list[dict[str, Any]] | dict[str, str]:
+    """Train every enabled model on data read once, where automatic training is on.
+
+    A model that fails stands in the result with its `error` and stops no other; where all fail, so does the task.
+    """
+    from ml_models.auto_training import automatic, prepare, train
     from ml_models.settings import get_settings
 
+    if (off := automatic()) is not None:
+        return {"skipped": off}
     data = prepare()
-    return [_said(train(name, trigger="scheduled", data=data)) for name in get_settings().models.enabled]
+    done: list[dict[str, Any]] = []
+    for name in get_settings().models.enabled:
+        try:
+            done.append(_said(train(name, trigger="scheduled", data=data)))
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # a model may raise anything; its version row says failed, and why
+            logger.exception("%s could not be trained on schedule", name)
+            done.append({"model": name, "error": str(error) or type(error).__name__})
+    if done and all("error" in one for one in done):
+        raise MLError("No model could be trained: " + "; ".join(f"{one['model']}: {one['error']}" for one in done))
+    return done
 
 
 @_task("ml.evaluate_models")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,35 @@ class TestFolderModelStore(ModelStoreContract):
         assert self.make().versions("popular") == []
         self.make().put("popular", 1, small_artifact(tmp_path / "a"))
         assert self.make().versions("popular") == [1]
+
+    def test_a_version_may_be_read_as_the_umask_says(self, tmp_path):
+        """The web process is often another user than the one who trains."""
+        private = tmp_path / "private"
+        private.mkdir(mode=0o700)
+        before = os.umask(0o022)
+        try:
+            self.make().put("popular", 1, small_artifact(private / "a"))
+            private.joinpath("b").mkdir(mode=0o700)
+            for path in small_artifact(tmp_path / "c").iterdir():
+                path.rename(private / "b" / path.name)
+            self.make().put("popular", 2, private / "b")
+        finally:
+            os.umask(before)
+        for version in ("1", "2"):
+            assert (self.folder / "popular" / version).stat().st_mode & 0o777 == 0o755
+        assert list(private.iterdir()) == []
+
+    def test_what_a_killed_put_or_delete_left_goes_after_a_day(self, tmp_path):
+        old, young = (self.folder / "popular" / f".{name}" for name in ("coming-old", "coming-young"))
+        going = self.folder / "popular" / ".going-old"
+        for path in (old, young, going):
+            path.mkdir(parents=True)
+            (path / "scores.npy").write_text("half")
+        now = young.stat().st_mtime
+        for path in (old, going):
+            os.utime(path, (now - 25 * 3600, now - 25 * 3600))
+        self.make().put("popular", 1, small_artifact(tmp_path / "a"))
+        assert {path.name for path in (self.folder / "popular").iterdir()} == {"1", ".coming-young"}
 
     def test_a_folder_that_cannot_be_written_is_said_in_words(self, tmp_path):
         blocked = tmp_path / "file"

@@ -40,6 +40,7 @@ class TestDatabaseOnlineStore(OnlineStoreContract):
     def make(self):
         return DatabaseOnlineStore()
 
+    @pytest.mark.django_db(transaction=True)  # in a transaction a savepoint goes around
     def test_reading_is_one_query(self, django_assert_num_queries):
         store = self.make()
         store.record("a:1", views(150))

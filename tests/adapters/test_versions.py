@@ -30,6 +30,7 @@ class TestDatabaseVersions(VersionTableContract):
         monkeypatch.setattr(ModelVersion.objects, "filter", stale)
         assert table.create(self.record()).version == 2
 
+    @pytest.mark.django_db(transaction=True)  # in a transaction a savepoint goes around
     def test_a_champion_is_one_row_and_one_query(self, django_assert_num_queries):
         table = self.make()
         table.promote("ease", self.ready(table), by="me", reason="first version")

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from django.core.checks import run_checks
@@ -10,7 +11,7 @@ from django.test import override_settings
 from ml_models import settings as ml_settings
 from ml_models.adapters import build
 from ml_models.core.errors import ConfigError
-from ml_models.settings import MLSettings, get_settings
+from ml_models.settings import MLSettings, ServingSettings, get_settings
 
 
 def ids(**settings):
@@ -225,3 +226,10 @@ def test_the_settings_page_is_fresh():
     from docs import settings_page
 
     assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.page(), "run: python docs/settings_page.py"
+
+
+def test_a_query_holds_no_more_than_is_kept_of_a_visitor():
+    from ml_models.adapters.online_store import KEEP
+
+    longest = get_type_hints(ServingSettings, include_extras=True)["history"].__metadata__[0]
+    assert longest.high == KEEP

@@ -99,7 +99,10 @@ def test_async_queues_one_task_per_model(monkeypatch):
 
     monkeypatch.setattr(tasks.train_model_task, "apply_async", lambda args, **options: queued.append(args) or Result())
     assert "ease: queued as task abc" in run("ml_train", "--async")
-    assert queued == [(name, {}, "manual") for name in ("popular", "item_knn", "ease")]
+    assert queued == [(name, {}, "manual", False) for name in ("popular", "item_knn", "ease")]
+    queued.clear()
+    run("ml_train", "--model", "ease", "--async", "--force")
+    assert queued == [("ease", {}, "manual", True)]
 
 
 def test_async_without_a_broker_is_said_in_words(monkeypatch):

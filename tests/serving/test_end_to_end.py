@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from django.db import connection, transaction
 
 from ml_models.adapters.build import get_model_store, get_versions
 from ml_models.core import artifact, clock
+from ml_models.core.query import Query
 from ml_models.core.registry import Registry
-from ml_models.orm import ProductStats
+from ml_models.orm import OnlineInteraction, ProductStats, ServingModel
+from ml_models.services import recommend
 from tests.shop.models import Category, Product
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +100,7 @@ def test_sold_out_a_moment_ago_is_not_shown(client, shoes, promote):
     assert ask(client, limit=1) == [shoes[6]]
 
 
+@pytest.mark.django_db(transaction=True)  # in a transaction a savepoint goes around
 def test_two_queries_a_request(client, shoes, promote, django_assert_num_queries):
     promote(shoes, {(shoes[0], item): 1.0 for item in shoes})
     view(client, shoes[0])
@@ -108,6 +112,7 @@ def test_two_queries_a_request(client, shoes, promote, django_assert_num_queries
     assert "shop_product" in visible
 
 
+@pytest.mark.django_db(transaction=True)  # in a transaction a savepoint goes around
 def test_two_queries_for_statistics_too(client, shoes, storage, django_assert_num_queries):
     for place, item in enumerate(shoes):
         ProductStats.objects.create(item_id=item, updated_at=clock.now(), trend=place + 1.0, purchases_30d=20 - place)
@@ -140,3 +145,18 @@ def test_promotion_and_roll_back_through_the_registry(client, shoes, promote, ti
 def test_ids_that_are_no_keys_of_the_shop_are_harmless(client, shoes, storage):
     assert ask(client, type="similar", product_id="../../etc", limit=1) == [shoes[-1]]
     assert ask(client, type="new", exclude="x,9999999999999999999999999,-1", limit=1) == [shoes[-1]]
+
+
+@pytest.mark.both_databases
+def test_unreadable_tables_of_ours_spoil_no_page_of_the_shop(shoes, storage, caplog):
+    """As with `ATOMIC_REQUESTS`, in the transaction of the page: after a failed query PostgreSQL answers no other."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            for model in (OnlineInteraction, ServingModel, ProductStats):
+                cursor.execute(f"ALTER TABLE {model._meta.db_table} RENAME TO {model._meta.db_table}_gone")
+        answer = recommend(Query(visitor="a:one", limit=2))
+        assert Product.objects.count() == 12
+        transaction.set_rollback(True)
+    assert answer.product_ids == shoes[:-3:-1]
+    for said in ("Recent interactions cannot be read", "promoted versions cannot be read", "statistics cannot be read"):
+        assert said in caplog.text

@@ -103,6 +103,38 @@ def test_similar_to_a_variant_is_similar_to_its_product(stocked):
     assert stocked.catalogue.looked_up == []  # a product that a model knows needs no look
 
 
+@pytest.fixture
+def in_blue(stocked):
+    """`p1` comes in blue, a variant that the shop could show as well; who meets `p1` should see `p7`."""
+    stocked.promote_ease(IDS, {("p1", "p7"): 0.9, ("p1", "p1"): 9.0, ("p2", "p1"): 1.0})
+    stocked.catalogue.products["p1-blue"] = True
+    stocked.catalogue.variants = {"p1-blue": "p1"}
+    return stocked
+
+
+def test_a_variant_in_the_history_counts_for_its_product(in_blue, viewed):
+    answer = recommend(Query(limit=40, history=viewed("p1-blue", event_type="cart_add")))
+    assert answer.product_ids[0] == "p7"
+    assert "p1" not in answer.product_ids  # what was just put into the cart
+    assert in_blue.catalogue.looked_up == ["p1-blue"]
+
+
+def test_an_excluded_variant_excludes_its_product(in_blue, viewed):
+    answer = recommend(Query(limit=40, history=viewed("p2"), exclude=frozenset({"p1-blue"})))
+    assert not {"p1", "p1-blue"} & set(answer.product_ids)
+
+
+def test_a_viewed_variant_is_a_recently_viewed_product(in_blue, viewed):
+    history = viewed("p3", "p1-blue", "p1", "p4", "p1-blue")
+    assert recommend(Query(type="recently_viewed", history=history)).product_ids[:3] == ["p1", "p4", "p3"]
+
+
+def test_without_variants_nothing_is_looked_up(in_blue, viewed):
+    in_blue.catalogue.has_variants = False
+    recommend(Query(history=viewed("new-1"), exclude=frozenset({"new-2"})))
+    assert in_blue.catalogue.looked_up == []
+
+
 def test_popular_without_a_model_comes_from_statistics(stocked, statistics):
     statistics["purchases_30d"] = [("p5", 12.0), ("p6", 3.0)]
     answer = recommend(Query(type="popular", limit=2))

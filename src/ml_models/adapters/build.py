@@ -32,7 +32,7 @@ _DEFAULTS = {
     "spool": ("ml_models.adapters.spool_file.FileSpool", "ml_models.adapters.spool_fallback.FallbackSpool"),
     "online_store": (
         "ml_models.adapters.online_store.DatabaseOnlineStore",
-        "ml_models.adapters.online_store.DatabaseOnlineStore",
+        "ml_models.adapters.online_store_redis.FallbackOnlineStore",
     ),
 }
 """Storage -> (class without `REDIS_URL`, class with it), where `ML_STORAGE` names none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from ml_models.core import artifact
 from ml_models.core.errors import ArtifactError, StoreError
+from ml_models.core.registry import STALE_AFTER
 
-__all__ = ["FolderModelStore", "MemoryModelStore"]
+__all__ = ["FolderModelStore", "MemoryModelStore", "sweep"]
+
+log = logging.getLogger("bunoraa.ml.models")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -47,6 +51,24 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sweep(beside: Path, *prefixes: str) -> None:
+    """Remove what killed processes left: folders beside a new one that begin so and are older than `STALE_AFTER`.
+
+    Ages are by the file system's own clock. What cannot be removed is logged.
+    """
+    now = beside.stat().st_mtime
+    for path in beside.parent.iterdir():
+        if not path.name.startswith(prefixes):
+            continue
+        try:
+            if now - path.stat().st_mtime > STALE_AFTER.total_seconds():
+                shutil.rmtree(path)
+        except FileNotFoundError:  # another process removes it too
+            continue
+        except OSError as error:
+            log.warning("%s was left by a killed training and cannot be removed: %s", path, error)
+
+
 class FolderModelStore:
     """Folders `<folder>/<name>/<version>/`. A version appears by one rename of synced files: whole or not at all."""
 
@@ -69,9 +91,13 @@ class FolderModelStore:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             digest = _digest(Path(directory))
-            shutil.move(directory, coming)  # a rename on one file system, else a copy
-            for path in coming.iterdir():
-                _sync(path)
+            # A folder of our own and not the given one: that may be private to this user, as temporary folders are,
+            # and the web process is often another.
+            coming.mkdir()
+            sweep(coming, ".coming-", ".going-")
+            for path in Path(directory).iterdir():
+                _sync(Path(shutil.move(path, coming)))  # a rename on one file system, else a copy
+            Path(directory).rmdir()
             _sync(coming)
             coming.rename(target)
             _sync(target.parent)

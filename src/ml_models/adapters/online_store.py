@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models import Q
 
+from ml_models.adapters.apart import read_apart
 from ml_models.adapters.compiled import compiled_rows
 from ml_models.core.query import Interaction
 
@@ -93,16 +94,18 @@ class DatabaseOnlineStore:
         if limit < 1:
             return []
         # Twice the limit leaves room for repeats that are dropped here.
-        found = compiled_rows(
-            ("recent", limit),
-            OnlineInteraction.objects.db,
-            [visitor],
-            lambda: (
-                OnlineInteraction.objects.filter(visitor=visitor)
-                .order_by("-at", "-id")
-                .values_list("item_id", "event_type", "at")[: 2 * limit]
-            ),
-        )
+        using = OnlineInteraction.objects.db
+        with read_apart(using):
+            found = compiled_rows(
+                ("recent", limit),
+                using,
+                [visitor],
+                lambda: (
+                    OnlineInteraction.objects.filter(visitor=visitor)
+                    .order_by("-at", "-id")
+                    .values_list("item_id", "event_type", "at")[: 2 * limit]
+                ),
+            )
         return _distinct([Interaction(*row) for row in found], limit)
 
     def merge(self, source: str, target: str) -> None:

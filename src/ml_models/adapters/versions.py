@@ -97,9 +97,11 @@ class DatabaseVersions:
 
     def champions(self) -> dict[str, int]:
         """Model name -> version that serves; one query."""
+        from ml_models.adapters.apart import read_apart
         from ml_models.orm import ServingModel
 
-        return dict(ServingModel.objects.values_list("name", "version__version"))
+        with read_apart(ServingModel.objects.db):
+            return dict(ServingModel.objects.values_list("name", "version__version"))
 
     def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
         """Point to a ready version; refuses any other. Pointing where the pointer is changes nothing."""

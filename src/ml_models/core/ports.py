@@ -274,8 +274,8 @@ class Catalogue(Protocol):
     def canonical(self, ids: Sequence[str]) -> dict[str, str]:
         """Variant id -> parent product id for the ids that are variants; others map to themselves."""
 
-    def orders(self, *, since: datetime | None = None) -> Iterator[Order]:
-        """Orders, oldest first; with `since` those created or updated after it."""
+    def orders(self, *, since: datetime | None = None, ids: Sequence[str] | None = None) -> Iterator[Order]:
+        """Orders, oldest first; with `since` those created or updated after it; with `ids` those, in any order."""
 
     def history(self, *, since: datetime | None = None) -> Iterator[HistoryEvent]:
         """Behaviour the shop recorded in tables of its own (`ML_CATALOG["history"]`), table by table, oldest first."""

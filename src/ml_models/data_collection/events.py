@@ -16,9 +16,10 @@ from django.utils.functional import Promise
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import Event, EventItem, EventType
-from ml_models.data_collection import counters, wire
+from ml_models.data_collection import counters, outbox, wire
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.collector import default_currency
+from ml_models.data_collection.order_events import MONEY
 from ml_models.data_collection.queue import queue
 from ml_models.settings import get_settings
 
@@ -49,6 +50,7 @@ class EventTracker:
 
         `user_id` is any primary key. Fields of the lake inside `data` (`product_id`, `quantity`, `price` in major
         units such as 99.99, `query`, ...) go to their columns, except for `custom`, whose `data` stays as it is.
+        A purchase or refund needs its `order_id` and goes through the outbox, with the open transaction.
         Returns the event's id, or None where it was not taken (switched off, not valid, queue full): counted and
         logged under `bunoraa.ml`.
         """
@@ -69,12 +71,17 @@ def record(
     client: Client | None = None,
     event_id: str | None = None,
 ) -> str | None:
-    """Build an event and put it into the background queue; see `build_event`. Never waits, never raises."""
+    """Build an event and put it into the background queue; see `build_event`. Never waits, never raises.
+
+    Purchases and refunds go into the outbox instead, one row in the transaction that is open.
+    """
     try:
         settings = get_settings()
         if not (settings.enabled and settings.data_collection.enabled):
             return None
         event = build_event(event_type, fields, user_id=user_id, anonymous_id=anonymous_id, client=client)
+        if event.event_type in MONEY:
+            return event.event_id if outbox.put(event) else None
         if event_id is not None:
             event.event_id = event_id
         return event.event_id if queue.put(lambda: event) else None

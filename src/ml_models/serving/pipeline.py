@@ -50,10 +50,9 @@ def make_list(query: Query) -> Answer:
     product. Never empty while the shop shows one that is not excluded: when the type's sources have nothing, the newest
     products stand in, and those the visitor has already seen before an empty list.
 
-    Costs one query of the shop's products, more only where hidden products have to be replaced or `product_id` may be
-    a variant's.
+    Costs one query of the shop's products, more only where hidden products have to be replaced or ids may be variants'.
     """
-    query = _of_product(query)
+    query = _of_products(query)
     never = excluded(query)
     passed_over = seen(query)
     used: list[_Used] = []
@@ -68,20 +67,38 @@ def make_list(query: Query) -> Answer:
     return _answer(query, found, used, fallback and bool(found))
 
 
-def _of_product(query: Query) -> Query:
-    """The query with the product in place of its variant, which stays excluded beside it.
+def _of_products(query: Query) -> Query:
+    """The query with products in place of their variants: the page's, those of the history, those excluded.
 
-    An id that a model of the list knows is a product's, since models learn from products alone: only another one is
-    looked up, and that costs a query only where the shop maps variants.
+    A variant that is excluded, or that the page is about, stays excluded beside its product. An id that a model of the
+    list knows is a product's, since models learn from products alone: only others are looked up, all at once, and only
+    where the shop maps variants.
     """
-    given = query.product_id
-    if given is None:
+    catalogue = get_catalogue()
+    given = query.exclude.union(event.item_id for event in query.history)
+    if query.product_id is not None:
+        given |= {query.product_id}
+    if not given or not getattr(catalogue, "has_variants", True):
         return query
-    loaded = (get_models().get(name) for name in sources_for(query.type) if name not in BUILT_IN)
-    if any(model is not None and given in model.artifact.index for model in loaded):
+    unknown = set(given)
+    for name in sources_for(query.type):
+        model = get_models().get(name) if name not in BUILT_IN else None
+        if model is not None:
+            unknown = {one for one in unknown if one not in model.artifact.index}
+            if not unknown:
+                return query
+    products = {one: product for one, product in catalogue.canonical(sorted(unknown)).items() if product != one}
+    if not products:
         return query
-    product = get_catalogue().canonical([given]).get(given, given)
-    return query if product == given else replace(query, product_id=product, exclude=query.exclude | {given})
+    exclude = query.exclude.union(products[one] for one in query.exclude if one in products)
+    about = query.product_id
+    if about is not None and about in products:
+        exclude, about = exclude | {about}, products[about]
+    history = tuple(
+        replace(event, item_id=products[event.item_id]) if event.item_id in products else event
+        for event in query.history
+    )
+    return replace(query, product_id=about, history=history, exclude=exclude)
 
 
 def _draw(

@@ -6,6 +6,7 @@ import logging
 
 from django.db import Error as DatabaseError
 
+from ml_models.adapters.apart import read_apart
 from ml_models.data_collection import counters
 from ml_models.orm import ProductStats
 from ml_models.serving.refresh import Refreshed
@@ -47,7 +48,8 @@ class ProductRanking:
             rows = rows.filter(trend__gt=0)
         else:
             rows = rows.exclude(purchases_30d=0, carts_30d=0, views_30d=0)
-        return [(item, float(value)) for item, value in rows.values_list("item_id", self.column)[:k]]
+        with read_apart(rows.db):
+            return [(item, float(value)) for item, value in rows.values_list("item_id", self.column)[:k]]
 
     def _read_top(self, previous: list[tuple[str, float]] | None) -> list[tuple[str, float]]:
         try:

@@ -122,4 +122,5 @@ class CatalogueContract:
         assert catalogue.get(["1"]) == {}
         assert list(catalogue.products()) == []
         assert list(catalogue.orders()) == []
+        assert list(catalogue.orders(ids=["1", "nothing"])) == []
         assert list(catalogue.history()) == []

@@ -173,6 +173,7 @@ class Orders:
     id_lookup: str
     id_nullable: bool
     """Whether an order may have no id yet, such as a number that is given with the payment."""
+    id_field: Any
     when_lookup: str
     updated_lookup: str
     statuses: Mapping[str, str]

@@ -7,12 +7,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, Min, Q, QuerySet
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import F, Min, Model, Q, QuerySet
 
-from ml_models.adapters.catalogue.expressions import Expression
+from ml_models.adapters.catalogue.expressions import Expression, Path
 from ml_models.adapters.catalogue.mapping import MEANINGS, History, Orders
 from ml_models.adapters.catalogue.products import Reader, as_is
-from ml_models.adapters.catalogue.values import guest_key, to_column, to_date_time, to_decimal, to_json, to_text
+from ml_models.adapters.catalogue.values import (
+    IdCodec,
+    guest_key,
+    to_column,
+    to_date_time,
+    to_decimal,
+    to_json,
+    to_text,
+)
 from ml_models.core.ports import HistoryEvent, Order, OrderItem
 
 __all__ = ["HistoryReader", "OrderReader"]
@@ -91,10 +100,41 @@ class OrderReader(_RowReader):
         self.mapping = mapping
         self.canonical = canonical
 
-    def orders(self, since: datetime | None = None) -> Iterator[Order]:
-        """Oldest first, in chunks by time and id, so that a reader may stop and go on from a time."""
-        for chunk in self._chunks(self._since(since)):
+    def orders(self, since: datetime | None = None, ids: Sequence[str] | None = None) -> Iterator[Order]:
+        """Oldest first, in chunks by time and id, so that a reader may stop and go on from a time.
+
+        With `ids` those of the mapping's orders, in no order.
+        """
+        if ids is None:
+            chunks = self._chunks(self._since(since))
+        else:
+            column = self.mapping.id_field  # None for an annotation, whose values nobody can check
+            keys = list(ids) if column is None else IdCodec(column, self.mapping.rows.base().db).parse_all(ids)
+            chunks = (self._fetch(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
+        for chunk in chunks:
             yield from self._read(chunk)
+
+    def order_id(self, order: Model) -> str | None:
+        """The id that the mapping gives an instance of the shop's order, None where it is of another model.
+
+        Where `order_line` alone is mapped, its path leads from a line over the order: what follows the order is read.
+        """
+        path = self.mapping.fields["id"]
+        if isinstance(order, self.mapping.rows.model):
+            return _id(path.evaluate(order))
+        if not isinstance(path, Path) or not path.segments:
+            return None
+        first, *rest = (segment.name for segment in path.segments)
+        try:
+            step = self.mapping.rows.model._meta.get_field(first.removesuffix("_id"))
+        except FieldDoesNotExist:
+            return None
+        if not (step.is_relation and step.related_model and isinstance(order, step.related_model)):
+            return None
+        value: Any = order
+        for name in rest:
+            value = getattr(value, name)
+        return _id(value)
 
     def _since(self, since: datetime | None) -> QuerySet[Any]:
         rows = self.mapping.rows.all()

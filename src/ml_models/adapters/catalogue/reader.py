@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
+from django.db.models import Model
 
 from ml_models.adapters.catalogue.compiler import compile_catalogue
 from ml_models.adapters.catalogue.mapping import Compiled
@@ -59,6 +60,11 @@ class DjangoCatalogue:
         return self._orders is not None
 
     @property
+    def has_variants(self) -> bool:
+        """Whether some ids may be those of variants."""
+        return self.compiled.product is not None and self.compiled.product.variants is not None
+
+    @property
     def orders_have_updated(self) -> bool:
         """Whether a changed order can be told by its time."""
         return self.compiled.orders is not None and bool(self.compiled.orders.updated_lookup)
@@ -92,9 +98,13 @@ class DjangoCatalogue:
         """Variant id -> parent product id for the ids that are variants; others map to themselves."""
         return {one: one for one in ids} if self._products is None else self._products.canonical(ids)
 
-    def orders(self, *, since: datetime | None = None) -> Iterator[Order]:
-        """Orders, oldest first; with `since` those created or updated at or after it."""
-        return iter(()) if self._orders is None else self._orders.orders(since)
+    def orders(self, *, since: datetime | None = None, ids: Sequence[str] | None = None) -> Iterator[Order]:
+        """Orders, oldest first; with `since` those created or updated since then; with `ids` those, in any order."""
+        return iter(()) if self._orders is None else self._orders.orders(since, ids)
+
+    def order_id(self, order: Model) -> str | None:
+        """The id that the mapping gives an instance of the shop's order, None for what it maps no orders to."""
+        return None if self._orders is None else self._orders.order_id(order)
 
     def history(self, *, since: datetime | None = None) -> Iterator[HistoryEvent]:
         """Behaviour the shop recorded itself, table by table, oldest first."""

@@ -76,8 +76,16 @@ class Command(MLCommand):
 
     def _process(self, limit: int | None) -> None:
         from ml_models.adapters.build import get_spool
+        from ml_models.data_collection.outage import settle
+        from ml_models.data_collection.outbox_drain import drain_outbox
         from ml_models.data_collection.process import process_events
 
+        orders = drain_outbox()
+        if orders.read:
+            self.stdout.write(
+                f"Outbox: {orders.read} orders told of, {orders.written} rows new in the lake, {orders.known} known "
+                f"already, {orders.unknown} not in the shop's table, {orders.dead} dead letters."
+            )
         spool = get_spool()
         insist = getattr(spool, "insist", None)
         if insist is not None:  # someone is asking: what waits in files for Redis to come back need not wait longer
@@ -93,7 +101,7 @@ class Command(MLCommand):
         )
         if result.dead:
             self.stdout.write("Dead letters are kept with their reason; after a fix: manage.py ml_collect --replay")
-        if trouble := getattr(spool, "trouble", ""):
+        if trouble := settle():
             raise CommandError(f"{trouble} Only what was kept in files is in the lake; run this again when it is back.")
 
     def _profiles(self) -> None:

@@ -118,6 +118,8 @@ class Command(MLCommand):
                 "" if gap is None else f"{gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]",
             )
         console.print(table)
+        for model in report["not_judged"]:
+            self.stdout.write(f"Not judged: {model['name']} {model['version'] or 'untrained'}. {model['reason']}")
 
 
 def _pairs(path: str) -> list[tuple[str, str]]:

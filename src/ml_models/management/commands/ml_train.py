@@ -43,19 +43,19 @@ class Command(MLCommand):
                 if not models.get(name).uses_epochs and options["epochs"] is not None:
                     self.stdout.write(f"{name} is solved in closed form: --epochs has no effect on it.")
             if options["queue"]:
-                self._queue(names, options["epochs"])
+                self._queue(names, options["epochs"], options["force"])
             else:
                 self._train(names, options["epochs"], options["force"])
         except MLError as error:
             raise CommandError(str(error)) from error
 
-    def _queue(self, names: list[str], epochs: int | None) -> None:
+    def _queue(self, names: list[str], epochs: int | None, force: bool) -> None:
         from ml_models.tasks import train_model_task
 
         for name in names:
             config = {} if epochs is None else {"epochs": epochs}
             try:
-                result = train_model_task.apply_async(args=(name, config, "manual"), retry=False)
+                result = train_model_task.apply_async(args=(name, config, "manual", force), retry=False)
             except MLError:
                 raise
             except Exception as error:  # each broker's client has errors of its own; all mean that it is unreachable

@@ -1,0 +1,194 @@
+"""From the outbox into the lake, each order once, however often this is killed or runs beside itself.
+
+No position is kept: rows get their numbers before they are committed, so a number beyond which everything is known
+does not exist. Rows are read, brought to the lake and only then deleted; what is read twice is recognised by the
+event's id and content.
+
+Where `ML_CATALOG` maps the orders, a row is the word that an order is there: the order itself is read from the shop's
+table, as `ml_sync` reads it, so both write the same row. Which visitor placed it stays known as `purchase_seen`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ml_models.core.errors import InvalidEvent
+from ml_models.core.event import NOT_BOUGHT, Event, EventType, decode_event, purchase_id
+from ml_models.data_collection.order_events import content_of, order_event, refund_event, seen_id
+from ml_models.data_collection.order_writer import Known, OrderWriter
+from ml_models.settings import get_settings
+
+if TYPE_CHECKING:
+    from ml_models.core.ports import Catalogue, EventStore, Order
+
+__all__ = ["DrainResult", "drain_outbox"]
+
+logger = logging.getLogger("bunoraa.ml.sync")
+
+CHUNK = 500
+"""Rows of one commit."""
+
+
+@dataclass(slots=True)
+class DrainResult:
+    """What one run did; counts of outbox rows."""
+
+    read: int = 0
+    written: int = 0
+    """Purchases and refunds new in the lake, or changed there."""
+    known: int = 0
+    """The lake had them already, or the order is not to be bought yet (not paid, without lines)."""
+    unknown: int = 0
+    """Of orders that the mapped table does not hold."""
+    dead: int = 0
+    """Unreadable, now dead letters."""
+
+
+def drain_outbox(
+    *, chunk: int = CHUNK, catalogue: Catalogue | None = None, store: EventStore | None = None
+) -> DrainResult:
+    """Bring every committed row to the lake, then delete it. Raises `MLError` where lake or catalogue fail.
+
+    `chunk`: rows of one commit, 1 to 500.
+    """
+    from ml_models.adapters.build import get_catalogue, get_event_store
+    from ml_models.orm import OutboxEvent
+
+    result = DrainResult()
+    drain: _Drain | None = None
+    while rows := list(OutboxEvent.objects.order_by("pk")[:chunk]):
+        if drain is None:  # asked for only where there is work: most runs find none
+            catalogue = get_catalogue() if catalogue is None else catalogue
+            drain = _Drain(catalogue, get_event_store() if store is None else store)
+        events, dead = _decode([bytes(row.record) for row in rows])
+        drain.bring(events, result)
+        result.read += len(rows)
+        result.dead += dead
+        OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    return result
+
+
+def _decode(records: Sequence[bytes]) -> tuple[list[Event], int]:
+    from ml_models.adapters.build import get_dead_letters
+    from ml_models.adapters.dead_letters import DeadLetters
+    from ml_models.core.lake_schema import to_frame
+
+    events, letters = [], []
+    for record in records:
+        try:
+            event = decode_event(record)
+            to_frame([event])  # what fits no column must not hold the others up
+            events.append(event)
+        except InvalidEvent as error:
+            context = {"source": "outbox"}
+            letters.append(
+                DeadLetters.letter(error.reason, error.path, record, kind="record", detail=str(error), context=context)
+            )
+    if letters:
+        get_dead_letters().write_all(letters, durable=True)
+    return events, len(letters)
+
+
+class _Drain:
+    def __init__(self, catalogue: Catalogue, store: EventStore) -> None:
+        self.catalogue = catalogue
+        self.mapped = bool(getattr(catalogue, "has_orders", True))
+        self.site = get_settings().site
+        self.writer = OrderWriter(store, self.site)
+
+    def bring(self, events: list[Event], result: DrainResult) -> None:
+        """All of them, with those of one order in the order they were put."""
+        if not events:
+            return
+        found: dict[str, Order] = {}
+        written = unknown = 0
+        if self.mapped:
+            numbers = list(dict.fromkeys(str(event.order_id) for event in events))
+            found = {order.id: order for order in self.catalogue.orders(ids=numbers)}
+            before = Counter(self.writer.counts)
+            self.writer.write(list(found.values()))
+            gained = self.writer.counts - before
+            written += gained["new"] + gained["changed"]
+            unknown = len(numbers) - len(found)
+            result.unknown += unknown
+            if unknown:
+                logger.warning(
+                    "%d orders that the shop told of are not among those that ML_CATALOG maps, such as %s. Give "
+                    "emit_purchase the order itself, or the id that ML_CATALOG names.",
+                    unknown,
+                    next(number for number in numbers if number not in found),
+                )
+        written += self.writer.commit(lambda: self._others(events, found))["written"]
+        if not self.mapped:
+            whole = [event for event in events if event.event_type == EventType.REFUND and not event.items]
+            self.writer.mark([purchase_id(self.site, str(event.order_id)) for event in whole], "refunded", "outbox")
+        result.written += written
+        result.known += max(0, len(events) - written - unknown)
+
+    def _others(self, events: list[Event], orders: dict[str, Order]) -> tuple[list[Event], Counter[str]]:
+        """What is to be written beside the orders of the shop's table."""
+        purchases = [event for event in events if event.event_type == EventType.PURCHASE]
+        refunds = [event for event in events if event.event_type == EventType.REFUND]
+        if self.mapped:
+            written = self.writer.revised(list(filter(None, (self._partial(event, orders) for event in refunds))))
+            seen = self._seen(purchases)
+        else:
+            known = self._known(events)
+            written = self._changed(purchases, known) + self._refunds(refunds)
+            seen = []
+        return written + seen, Counter(written=len(written))
+
+    # -- beside a mapped table ----------------------------------------------------------------------
+
+    def _partial(self, event: Event, orders: dict[str, Order]) -> Event | None:
+        """The refund of an order whose table does not say so itself, such as of a few of its lines."""
+        order = orders.get(str(event.order_id))
+        if order is None or order.meaning == "refunded":
+            return None
+        purchase = order_event(order, site=self.site, received_at=event.received_at)
+        return refund_event(purchase, event.event_time, items=event.items)
+
+    def _seen(self, purchases: list[Event]) -> list[Event]:
+        """Which visitor placed the order, as far as the request said."""
+        seen = []
+        for event in purchases:
+            if event.anonymous_id is not None:
+                data = {key: value for key, value in event.data.items() if key != "meaning"}
+                changes = {"event_id": seen_id(self.site, str(event.order_id)), "source": "server", "data": data}
+                seen.append(msgspec.structs.replace(event, event_type=EventType.PURCHASE_SEEN.value, **changes))
+        return seen
+
+    # -- where nothing is mapped: what the shop said is all there is --------------------------------
+
+    def _known(self, events: list[Event]) -> dict[str, Known]:
+        ids = {purchase_id(self.site, str(event.order_id)) for event in events}
+        times = [event.event_time for event in events]
+        return self.writer.known(list(ids), min(times), max(times))
+
+    def _changed(self, purchases: list[Event], known: dict[str, Known]) -> list[Event]:
+        changed = []
+        for event in purchases:
+            before = known.get(event.event_id)
+            if before is not None and before.meaning in NOT_BOUGHT:
+                continue  # told of once more after it was refunded: still not bought
+            if before is not None:
+                event.event_time = before.when  # the order is as old as when it was first told of
+                event.revision = before.revision + 1
+            event.data["content"] = content_of(event)
+            if not self.writer.says(before, event):
+                known[event.event_id] = Known(
+                    event.revision, event.data["content"], event.data["meaning"], event.event_time, event.source
+                )
+                changed.append(event)
+        return changed
+
+    def _refunds(self, refunds: list[Event]) -> list[Event]:
+        for event in refunds:
+            event.data["content"] = content_of(event)
+        return self.writer.revised(refunds)
