@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ml_models.api_track import track
 from ml_models.core.errors import InvalidQuery, MLError
+from ml_models.core.ids import MAX_ID
 from ml_models.core.query import Query
 from ml_models.data_collection.identity import visitor_of
 from ml_models.services import recommend
@@ -28,8 +29,6 @@ __all__ = ["recommendations", "track"]
 
 log = logging.getLogger("bunoraa.ml.api")
 
-MAX_ID = 200
-"""Longest product id in a request; characters."""
 MAX_EXCLUDE = 1000
 """Most ids in `exclude`; count."""
 

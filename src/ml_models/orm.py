@@ -8,6 +8,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ml_models.core.ids import MAX_ID
+
 __all__ = [
     "ModelVersion",
     "OnlineInteraction",
@@ -113,7 +115,7 @@ class OnlineInteraction(models.Model):
     """Recent interactions per visitor, for the next answer; bounded per visitor, older rows are trimmed."""
 
     visitor = models.CharField(max_length=160)
-    item_id = models.CharField(max_length=64)
+    item_id = models.CharField(max_length=MAX_ID)
     event_type = models.CharField(max_length=32)
     at = UtcDateTimeField()
 
@@ -149,7 +151,7 @@ class UserProfile(models.Model):
 class ProductStats(models.Model):
     """Views, carts, purchases and revenue of one product over 1, 7 and 30 days."""
 
-    item_id = models.CharField(max_length=64, primary_key=True)
+    item_id = models.CharField(max_length=MAX_ID, primary_key=True)
     updated_at = UtcDateTimeField()
     views_30d = models.PositiveIntegerField(default=0)
     carts_30d = models.PositiveIntegerField(default=0)

@@ -6,7 +6,7 @@ from ml_models.adapters import build
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core import clock
 from ml_models.core.event import Event, EventItem
-from ml_models.core.ids import uuid7
+from ml_models.core.ids import MAX_ID, uuid7
 from ml_models.core.lake_schema import to_frame
 from ml_models.data_collection.product_analytics import collect_products, get_stats, trend
 from ml_models.orm import ProductStats
@@ -128,6 +128,12 @@ def test_one_query_reads_many(add, django_assert_num_queries):
     collect_products()
     with django_assert_num_queries(1):
         assert list(get_stats([str(number) for number in range(500)] + ["p"])) == ["p"]
+
+
+def test_an_id_may_be_as_long_as_an_event_takes_it(add):
+    add("product_view", "x" * MAX_ID)
+    collect_products()
+    assert ProductStats.objects.get().item_id == "x" * MAX_ID
 
 
 def test_an_empty_lake(add):

@@ -136,7 +136,7 @@ def test_google_and_segment_names_are_understood():
         ({"event_type": "product_view", "product_id": {}}, "wrong_type", "product_id"),
         ({"event_type": "product_view", "product_id": True}, "wrong_type", "product_id"),
         ({"event_type": "product_view", "product_id": 1.5}, "wrong_type", "product_id"),
-        ({"event_type": "product_view", "product_id": "x" * 65}, "too_long", "product_id"),
+        ({"event_type": "product_view", "product_id": "x" * 201}, "too_long", "product_id"),
         ({"event_type": "cart_add", "product_id": "1", "quantity": "many"}, "wrong_type", "quantity"),
         ({"event_type": "cart_add", "product_id": "1", "quantity": -1}, "out_of_range", "quantity"),
         ({"event_type": "cart_add", "product_id": "1", "quantity": 10**9}, "out_of_range", "quantity"),
@@ -176,7 +176,7 @@ def test_limits_are_inclusive():
     check({"event_type": "custom", "data": {str(key): 1 for key in range(25)}})
     check({"event_type": "custom", "data": {"x": "y" * 1024, "a": {"b": {"c": {"d": {"e": 1}}}}}})
     check({"event_type": "purchase", "items": [{"product_id": 1}] * 50})
-    check({"event_type": "product_view", "product_id": "x" * 64})
+    check({"event_type": "product_view", "product_id": "x" * 200, "variant_id": "y" * 200})
 
 
 def test_addresses_are_cut_not_refused():

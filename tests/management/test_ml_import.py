@@ -11,6 +11,7 @@ from ml_models.core.ports import HistoryEvent, Order, OrderItem
 from ml_models.data_collection.importer.history import history_id
 
 WHEN = datetime(2024, 3, 1, 12, tzinfo=UTC)
+FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
 MAP = ["--map", "user=customer,item=sku", "--map", "time=when"]
 
 
@@ -98,10 +99,13 @@ def test_history_of_the_shop(lake, settings):
         HistoryEvent(id="shop.View:2", event_type="product_view", when=WHEN, product_id="p", session_id="s"),
         HistoryEvent(id="shop.View:3", event_type="product_view", when=WHEN, product_id="p", guest="hash"),
         HistoryEvent(id="shop.View:4", event_type="product_view", when=WHEN, product_id="p"),
+        HistoryEvent(id="shop.View:5", event_type="product_view", when=WHEN, product_id="x" * 201, user_id="7"),
+        HistoryEvent(id="shop.View:6", event_type="product_view", when=FUTURE, product_id="p", user_id="7"),
     ]
     build.override(catalogue=MemoryCatalogue(history=rows))
     text = run("--history")
-    assert "left out: missing_visitor" in text
+    for reason in ("missing_visitor", "id_too_long", "future"):
+        assert f"left out: {reason}" in text
     run("--history")
     held = {row["event_id"]: row for row in lake().to_dicts()}
     visitors = [

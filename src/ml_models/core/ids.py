@@ -1,10 +1,13 @@
-"""Time-ordered ids."""
+"""Ids: how long one may be, and time-ordered ones."""
 
 import os
 
 from ml_models.core import clock
 
-__all__ = ["uuid7"]
+__all__ = ["MAX_ID", "uuid7"]
+
+MAX_ID = 200
+"""Longest id of a product or variant anywhere: in events, tables, files and requests; characters."""
 
 
 def uuid7() -> str:

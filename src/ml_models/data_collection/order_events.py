@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ml_models.core import clock
 from ml_models.core.event import NAMESPACE, Event, EventItem, EventType, purchase_id
+from ml_models.core.ids import MAX_ID
 from ml_models.core.money import to_minor
-from ml_models.data_collection.wire import MAX_ID
 
 if TYPE_CHECKING:
     from ml_models.core.ports import Order
@@ -59,7 +59,7 @@ def order_event(order: Order, *, site: str, revision: int = 0, received_at: date
     """The purchase event of an order; `data.content` is a hash of everything that makes a new revision when it changes.
 
     A guest is `guest:<keyed hash>` in `anonymous_id`. A price that is no money is left out, and logged; so is a line
-    whose product id has more than 64 characters.
+    whose product id has more than `MAX_ID` characters.
     """
     items = [
         EventItem(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_models.core import clock
 from ml_models.core.event import purchase_id
+from ml_models.core.ids import MAX_ID
 from ml_models.data_collection.order_events import order_event, refund_id
 from ml_models.data_collection.order_writer import OrderWriter
 from ml_models.settings import get_settings
@@ -58,7 +59,7 @@ class SyncResult:
     empty: int = 0
     """Not written, because they have no lines yet."""
     refused: int = 0
-    """With lines left out, or not written at all, because a product id has more than 64 characters."""
+    """With lines left out, or not written at all, because a product id has more than 200 characters."""
     future: int = 0
     """Not written, because they are dated more than a day ahead; they are read again until their day comes."""
     vanished: int = 0
@@ -81,7 +82,7 @@ class SyncResult:
             "refunded": self.refunded,
             "not paid yet": self.pending,
             "without lines yet": self.empty,
-            "with product ids longer than 64 characters": self.refused,
+            f"with product ids longer than {MAX_ID} characters": self.refused,
             "dated in the future": self.future,
             "gone from the shop": self.vanished,
         }

@@ -22,7 +22,7 @@ import msgspec
 
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import ALIASES, NAMESPACE, SERVER_ONLY, Event, EventItem, EventType
-from ml_models.core.ids import uuid7
+from ml_models.core.ids import MAX_ID, uuid7
 from ml_models.core.money import to_minor
 
 __all__ = ["Batch", "Context", "parse", "parse_time", "validate"]
@@ -31,8 +31,6 @@ MAX_KEYS = 25
 """Custom keys of one event; count."""
 MAX_STRING = 1024
 """Longest string; characters. Addresses are cut to it, anything else longer is refused."""
-MAX_ID = 64
-"""Longest product or variant id; characters, as wide as the tables' column."""
 MAX_ITEMS = 50
 """Products in one event of a browser; count."""
 MAX_ITEMS_SERVER = 10_000
@@ -398,7 +396,7 @@ def _minor(value: Any, currency: str | None, path: str) -> int:
 def _check(value: Any, path: str, depth: int) -> None:
     kind = type(value)
     if len(path) > MAX_STRING:
-        raise InvalidEvent("too_long", path[:MAX_ID], "the key is too long")
+        raise InvalidEvent("too_long", path[:64], "the key is too long")
     if kind is str:
         if len(value) > MAX_STRING:
             raise InvalidEvent("too_long", path, f"a string has at most {MAX_STRING} characters")
@@ -431,7 +429,7 @@ _ITEM_FIELDS: dict[str, _Field] = {
 }
 _PRODUCT_FIELDS: dict[str, _Field] = {
     **{key: field for key, field in _ITEM_FIELDS.items() if key != "index"},
-    "currency": ("currency", _currency, MAX_ID),
+    "currency": ("currency", _currency, 64),
     "items": ("items", _items, MAX_ITEMS_SERVER),
     "products": ("items", _items, MAX_ITEMS_SERVER),
     "order_id": ("order_id", _text, 128),
@@ -447,7 +445,7 @@ _ENVELOPE = frozenset(("event_type", "event", "event_id", "timestamp", "data", "
 _FIELDS: dict[str, _Field] = {
     **_PRODUCT_FIELDS,
     "session_id": ("session_id", _text, 128),
-    "page_view_id": ("page_view_id", _text, MAX_ID),
+    "page_view_id": ("page_view_id", _text, 64),
     "page_url": ("page_url", _address, MAX_STRING),
     "referrer": ("referrer", _address, MAX_STRING),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ml_models.core.ids import MAX_ID
 from ml_models.core.ports import OnlineStore
 from ml_models.core.query import Interaction
 
@@ -53,7 +54,13 @@ class OnlineStoreContract:
 
     def test_takes_ids_of_any_kind(self) -> None:
         store = self.make()
-        ids = ["36948", "0190163d-8694-739b-aea5-966c26f8ad91", "blaue-schuhe-größe-42", "'; DROP TABLE x; --"]
+        ids = [
+            "36948",
+            "0190163d-8694-739b-aea5-966c26f8ad91",
+            "blaue-schuhe-größe-42",
+            "'; DROP TABLE x; --",
+            "x" * MAX_ID,
+        ]
         store.record("u:ö'\"", [_at(minute, item) for minute, item in enumerate(ids)])
         assert [one.item_id for one in store.recent("u:ö'\"")] == ids
 

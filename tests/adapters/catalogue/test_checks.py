@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.checks import ERROR
 from django.core.management import CommandError, call_command
+from django.db import models
+from django.test.utils import isolate_apps
 
 from ml_models.adapters.catalogue import DjangoCatalogue
 from ml_models.adapters.catalogue.checks import CONSEQUENCES, catalogue_messages, mapping_messages
@@ -223,6 +225,28 @@ class TestRows:
             call_command("ml_init", "--preset", "shopify")
         with pytest.raises(CommandError, match=r"app\.Model"):
             call_command("ml_init", "--product", "shop.Nothing")
+
+
+@isolate_apps("tests.shop")
+@pytest.mark.parametrize(("length", "ids"), [(200, []), (201, ["ml.E110"] * 2)])
+def test_a_column_that_could_hold_longer_ids_is_told(length, ids):
+    class Thing(models.Model):
+        slug = models.CharField(max_length=length)
+
+        class Meta:
+            app_label = "shop"
+
+    class Piece(models.Model):
+        thing = models.ForeignKey(Thing, on_delete=models.CASCADE, related_name="pieces")
+        sku = models.CharField(max_length=length)
+
+        class Meta:
+            app_label = "shop"
+
+    mapping = {"product": {"model": Thing, "fields": {"id": "slug"}, "variants": {"path": "pieces[]", "id": "sku"}}}
+    messages = [message for message in mapping_messages(mapping) if message.level >= ERROR]
+    assert [message.id for message in messages] == ids
+    assert all("holds up to 201 characters; an id may have 200" in message.msg for message in messages)
 
 
 def test_a_list_of_new_products_wants_an_index(db):

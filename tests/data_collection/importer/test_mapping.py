@@ -84,6 +84,12 @@ def test_who_and_what():
     assert reasons(mapped) == {2: "missing_visitor", 3: "id_too_long", 4: "missing_item", 5: "bad_characters"}
 
 
+def test_the_longest_product_id():
+    mapped = apply({"item": "i"}, {}, i=["x" * 200, "x" * 201])
+    assert mapped.events["product_id"].to_list() == ["x" * 200]
+    assert reasons(mapped) == {1: "id_too_long"}
+
+
 def test_types():
     mapped = apply(
         {"type": "k"},

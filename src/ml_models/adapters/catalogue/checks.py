@@ -1,7 +1,8 @@
 """What `manage.py check` says about `ML_CATALOG`, in words: what is wrong, what is unmapped and what follows from it.
 
-Errors `ml.E100` to `ml.E108` come from the mapping alone. With a database at hand (`manage.py check --database
-default`, `ml_init --check`) a sample of products is read too: values, share of empty ones, queries per product.
+Errors `ml.E100` to `ml.E108` and `ml.E110` come from the mapping alone. With a database at hand (`manage.py check
+--database default`, `ml_init --check`) a sample of products is read too: values, share of empty ones, queries per
+product.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ml_models.adapters.catalogue.mapping import Compiled, Products
 from ml_models.adapters.catalogue.paths import Resolved
 from ml_models.adapters.catalogue.reader import DjangoCatalogue, compile_checked
 from ml_models.core.errors import CatalogueError, ConfigError
+from ml_models.core.ids import MAX_ID
 
 __all__ = ["CONSEQUENCES", "catalogue_messages", "data_messages", "mapping_messages"]
 
@@ -133,6 +135,9 @@ def _product_messages(compiled: Compiled) -> list[CheckMessage]:
                 id="ml.I102",
             )
         )
+    messages += _long_ids("fields.id", product.id_field)
+    if product.variants is not None:
+        messages += _long_ids("variants", product.variants.id_field)
     newest = product.created_lookup or product.updated_lookup
     if newest and "__" not in newest and not _indexed(product.rows.model, newest):
         messages.append(
@@ -144,6 +149,24 @@ def _product_messages(compiled: Compiled) -> list[CheckMessage]:
             )
         )
     return messages
+
+
+def _long_ids(where: str, column: Any) -> list[CheckMessage]:
+    """An id that is longer than ours makes its events refused; a column that could hold one is told beforehand."""
+    while getattr(column, "remote_field", None) is not None and getattr(column, "target_field", None) is not None:
+        column = column.target_field
+    most = getattr(column, "max_length", None)
+    if most is None or most <= MAX_ID:
+        return []
+    return [
+        Error(
+            f"ML_CATALOG product.{where} is the column {column}, which holds up to {most} characters; an id may have "
+            f"{MAX_ID}, and events about a product with a longer one are refused.",
+            hint="Map another column, such as 'pk', or shorten it; where no id is longer, add ml.E110 to "
+            "SILENCED_SYSTEM_CHECKS.",
+            id="ml.E110",
+        )
+    ]
 
 
 def _indexed(model: type[Model], name: str) -> bool:

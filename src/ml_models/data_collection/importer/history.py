@@ -11,6 +11,7 @@ from ml_models.adapters.build import get_catalogue, get_event_store
 from ml_models.core import clock
 from ml_models.core.errors import ConfigError
 from ml_models.core.event import AHEAD, NAMESPACE, Event
+from ml_models.core.ids import MAX_ID
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.money import to_minor
 from ml_models.core.ports import HistoryEvent
@@ -78,6 +79,9 @@ def import_history(progress: Callable[[int], None] | None = None) -> ImportResul
                 continue
             if event.user_id is None and event.anonymous_id is None:
                 bad["missing_visitor"] += 1
+                continue
+            if max(len(event.product_id or ""), len(event.variant_id or "")) > MAX_ID:
+                bad["id_too_long"] += 1
                 continue
             if event.event_time > event.received_at + AHEAD:
                 bad["future"] += 1

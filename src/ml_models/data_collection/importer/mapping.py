@@ -20,6 +20,7 @@ import polars as pl
 from ml_models.core import clock
 from ml_models.core.errors import ConfigError
 from ml_models.core.event import ALIASES, INTERACTION_TYPES, EventType
+from ml_models.core.ids import MAX_ID
 from ml_models.core.money import MAX_MINOR, exponent
 
 __all__ = ["FIELDS", "TARGETS", "ColumnMap", "Mapped", "parse_pairs"]
@@ -70,7 +71,10 @@ _COMMON = {
     "transaction": "purchase",
 }
 """Words that public data sets use for an event type."""
-_LONGEST = {"product_id": 64, "variant_id": 64, "user_id": 150, "anonymous_id": 150, "session_id": 150, "order_id": 150}
+_LONGEST = {
+    **dict.fromkeys(("product_id", "variant_id"), MAX_ID),
+    **dict.fromkeys(("user_id", "anonymous_id", "session_id", "order_id"), 150),
+}
 """Longest ids taken; characters. They are as wide as the tables that hold them."""
 _MAX_TEXT = 1024
 _LARGEST = Decimal(10**14)
