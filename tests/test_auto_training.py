@@ -209,6 +209,17 @@ def test_old_artifacts_go_and_rows_stay(shop):
     assert rows[-1].metrics["n"] > 0
 
 
+@pytest.mark.parametrize(("keep_out", "visitors"), [(True, 60), (False, 61)])
+def test_bots_train_only_where_the_shop_keeps_them(shop, keep_out, visitors):
+    lake = build.get_event_store()
+    robot = planted_events(users=1)
+    for number, event in enumerate(robot):
+        event.event_id, event.user_id, event.is_bot = f"00000000-0000-7000-8000-1{number:011d}", "robot", True
+    lake.commit(lake.snapshot(), {}, to_frame(robot))
+    shop(ML_TRACKING={"exclude_bots": keep_out})
+    assert auto_training.prepare().full.n_users == visitors
+
+
 def test_history_counts_from_the_newest_interaction(shop):
     shop(ML_MODELS={"test_days": 3, "history_days": 10})
     data = auto_training.prepare(force=True)

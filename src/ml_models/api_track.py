@@ -21,9 +21,9 @@ from django.http import HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from ml_models.core.errors import InvalidEvent, SpoolError
-from ml_models.data_collection import collector, counters, wire
+from ml_models.data_collection import collector, counters, privacy, wire
 from ml_models.data_collection.client import Client, network_of
-from ml_models.data_collection.identity import decide, seen_cookie, set_cookie
+from ml_models.data_collection.identity import SeenCookie, decide, seen_cookie, set_cookie
 from ml_models.data_collection.limits import limits
 from ml_models.data_collection.recent import recent
 from ml_models.settings import ApiSettings, get_settings
@@ -160,9 +160,13 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
         return _refused(413, f"The batch has more than {api.max_events} events. Send fewer at once.")
     if not get_settings().data_collection.enabled:
         return JsonResponse({"status": "ok", "processed": 0})
+    consent = privacy.consent_of(request.COOKIES, request.META)
+    withdrawn = privacy.withdraws(batch.events)
+    if not privacy.may_record(consent):
+        return _unrecorded(request, api, consent, len(batch.events), withdrawn, seen)
     decision = decide(request, seen)
     try:
-        processed, rejected = collector.collect(batch, decision, Client.of(request.META))
+        processed, rejected = collector.collect(batch, decision, Client.of(request.META), consent)
     except SpoolError:
         logger.exception("Events could not be stored; the client was asked to send them again.")
         sentence = "Events cannot be stored at the moment. Send them again later."
@@ -171,6 +175,29 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
     if rejected:
         answer["rejected"] = rejected
     response = JsonResponse(answer)
-    if decision.issue:
+    if withdrawn:
+        _forget_cookie(request, response, api)
+    elif decision.issue:
         set_cookie(request, response, decision.identity)
     return response
+
+
+def _unrecorded(
+    request: HttpRequest, api: ApiSettings, consent: str, events: int, withdrawn: bool, seen: SeenCookie
+) -> HttpResponse:
+    """Answer a visitor who may not be recorded: nothing is stored but, once, that the visitor of the cookie ended."""
+    counters.add(f"consent.{consent}", events)
+    if withdrawn and consent == privacy.DENIED and seen.identity is not None:
+        try:
+            collector.store([collector.withdrawal(seen.identity.anonymous_id, get_settings().site)])
+        except SpoolError:
+            logger.exception("A denial could not be stored; nothing of the visitor is recorded all the same.")
+    response = JsonResponse({"status": "ok", "processed": 0})
+    if consent == privacy.DENIED:
+        _forget_cookie(request, response, api)
+    return response
+
+
+def _forget_cookie(request: HttpRequest, response: HttpResponse, api: ApiSettings) -> None:
+    if api.cookie_name in request.COOKIES:
+        response.delete_cookie(api.cookie_name, path="/", samesite="Lax")

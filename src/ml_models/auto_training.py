@@ -171,7 +171,13 @@ def _load(start: datetime, end: datetime, known_until: datetime | None) -> Datas
     weights = settings.models.weights
     types = [*type_weights(weights), "identity_link"]
     scan = get_event_store().scan(columns=COLUMNS, event_types=types, start=start, end=end)
-    frame = interaction_frame(scan, weights=weights, known_until=known_until, keys=lake_keys()).collect()
+    frame = interaction_frame(
+        scan,
+        weights=weights,
+        known_until=known_until,
+        keys=lake_keys(),
+        bots=not settings.tracking.exclude_bots,
+    ).collect()
     if settings.catalog.get("product") or settings.catalog.get("preset"):
         ids = frame["item"].unique().to_list()
         mapping = {variant: parent for variant, parent in get_catalogue().canonical(ids).items() if variant != parent}

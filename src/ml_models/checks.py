@@ -2,8 +2,9 @@
 
 `ml.E001` unknown option, `ml.E002` wrong type, `ml.E003` impossible value, `ml.E004` a class that cannot be found,
 `ml.E005` unknown model, `ml.E006` the app's tables are not loaded from `ml_models.orm`, `ml.E007` unknown source or
-list type of `ML_SERVING`, `ml.W001` a foreign `ML_*` setting, `ml.W020` a Redis that cannot be reached or may lose
-events (with `--database`). Those of the catalogue begin at 100, see
+list type of `ML_SERVING`, `ml.W001` a foreign `ML_*` setting, `ml.W010` whole addresses are kept, `ml.W011` the geo
+database cannot be read, `ml.W020` a Redis that cannot be reached or may lose events (with `--database`). Those of the
+catalogue begin at 100, see
 `ml_models.adapters.catalogue.checks`.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -149,6 +151,40 @@ def check_serving(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         for name in serving.exclude_seen
         if name not in types
     ]
+
+
+@register("ml")
+def check_privacy(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What follows from keeping whole addresses, and whether places can be looked up."""
+    from ml_models.data_collection import geo
+
+    settings = _active()
+    if settings is None:
+        return []
+    collection = settings.data_collection
+    messages: list[CheckMessage] = []
+    if not collection.anonymize_ip:
+        days = f"{collection.retention_days:,} days"
+        text = (
+            'ML_DATA_COLLECTION["anonymize_ip"] is False: the whole IP address of every visitor is kept, in the column '
+            f"ip_address of the lake. That is personal data. It leaves the lake with its event after {days} "
+            '(ML_DATA_COLLECTION["retention_days"]); from orders, which stay, it is removed then; manage.py ml_forget '
+            "removes it at once."
+        )
+        hint = "Set it to True, unless the shop has a reason in law to keep addresses; then silence ml.W010."
+        messages.append(checks.Warning(text, hint=hint, id="ml.W010"))
+    if collection.collect_location and collection.geo_database:
+        try:
+            geo.open_file(Path(collection.geo_database)).close()
+        except ImportError:
+            text = 'ML_DATA_COLLECTION["geo_database"] is set, but the package maxminddb is not installed.'
+            hint = "Install it: pip install bunoraa-ml[geo]. Until then no place is recorded."
+            messages.append(checks.Warning(text, hint=hint, id="ml.W011"))
+        except (OSError, ValueError) as error:
+            text = f'The file that ML_DATA_COLLECTION["geo_database"] names cannot be read: {error}'
+            hint = "Put a country or city file in MaxMind's format there. Until then no place is recorded."
+            messages.append(checks.Warning(text, hint=hint, id="ml.W011"))
+    return messages
 
 
 @register("ml")

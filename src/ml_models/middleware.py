@@ -18,10 +18,11 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from ml_models.core import clock
 from ml_models.core.event import NAMESPACE, Event
-from ml_models.data_collection import counters
-from ml_models.data_collection.client import HEADERS, Client
-from ml_models.data_collection.identity import verify
+from ml_models.data_collection import bots, counters
+from ml_models.data_collection.client import HEADERS, Client, sender_of
+from ml_models.data_collection.identity import Identity, verify
 from ml_models.data_collection.known import known_user, page_view_id
+from ml_models.data_collection.privacy import clean_url, consent_of, may_record
 from ml_models.data_collection.products import external_id, id_path, product_model
 from ml_models.data_collection.queue import queue
 from ml_models.settings import MLSettings, get_settings
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["MLProductTrackingMiddleware", "MLTrackingMiddleware"]
 
 logger = logging.getLogger("bunoraa.ml")
-
-MAX_ADDRESS = 1024
-"""Longest page address kept; characters."""
 
 _OURS = re.compile(r'(?<![\w-])ml;desc="[^"]*"')
 _HEADERS = (*HEADERS, "HTTP_REFERER", "QUERY_STRING")
@@ -83,9 +81,13 @@ class _Tracking:
             product_id = self._product_id(request, response)
             if product_id == "":
                 return
+            consent = consent_of(request.COOKIES, request.META, settings)
+            if not may_record(consent):
+                counters.add(f"consent.{consent}")
+                return
             view_id = page_view_id(request)
             _announce(response, view_id)
-            queue.put(_Entry(self.event_type, request, settings, view_id, product_id))
+            queue.put(_Entry(self.event_type, request, settings, view_id, product_id, consent))
         except Exception:  # recording must never break a page, whatever a shop's views and responses are made of
             if counters.add("middleware.failed") % 1000 == 1:
                 logger.exception("A page view could not be recorded. Counted from here.")
@@ -151,16 +153,28 @@ class MLProductTrackingMiddleware(_Tracking):
 class _Entry:
     """A view as the request knew it; the event is built by the queue's thread."""
 
-    __slots__ = ("at", "cookie", "event_type", "meta", "path", "product_id", "settings", "user_id", "view_id")
+    __slots__ = (
+        *("at", "bare", "consent", "cookie", "event_type", "host", "meta", "path", "product_id", "settings"),
+        *("user_id", "view_id"),
+    )
 
     def __init__(
-        self, event_type: str, request: HttpRequest, settings: MLSettings, view_id: str, product_id: str | None
+        self,
+        event_type: str,
+        request: HttpRequest,
+        settings: MLSettings,
+        view_id: str,
+        product_id: str | None,
+        consent: str,
     ) -> None:
         self.event_type = event_type
         self.at: datetime = clock.now()
         self.cookie = request.COOKIES.get(settings.api.cookie_name)
         # Not the whole of META: entries wait in memory while the spool refuses.
         self.meta = {name: request.META.get(name, "") for name in _HEADERS}
+        self.bare = not request.META.get("HTTP_COOKIE") and not request.META.get("HTTP_ACCEPT_LANGUAGE")
+        self.consent = consent
+        self.host = request.META.get("HTTP_HOST", "").lower()
         self.path = request.path
         self.product_id = product_id
         self.settings = settings
@@ -171,7 +185,7 @@ class _Entry:
         identity, _ = verify(self.cookie)
         if identity is not None and self.user_id is not None and identity.user_id not in (None, self.user_id):
             identity = None  # the cookie still names the user before this one, or the one who has just logged out
-        client = Client.of(self.meta)
+        client = self._client(identity)
         query = self.meta["QUERY_STRING"]
         return Event(
             event_id=str(uuid.uuid5(NAMESPACE, f"middleware:{self.event_type}:{self.view_id}")),
@@ -183,16 +197,30 @@ class _Entry:
             anonymous_id=identity.anonymous_id if identity else None,
             user_id=self.user_id or (identity.user_id if identity else None),
             page_view_id=self.view_id,
-            page_url=_clean(f"{self.path}?{query}" if query else self.path),
-            referrer=_clean(self.meta["HTTP_REFERER"]),
+            page_url=clean_url(_text(f"{self.path}?{query}" if query else self.path)) or None,
+            referrer=clean_url(_text(self.meta["HTTP_REFERER"]), own=self.host) or None,
             product_id=self.product_id,
+            consent=self.consent,
             **client.columns(),
         )
 
+    def _client(self, identity: Identity | None) -> Client:
+        """The sender, flagged where it behaves like no person."""
+        client = Client.of(self.meta)
+        sender: object = identity.anonymous_id if identity else sender_of(self.meta)
+        if self.event_type == "page_view":
+            most = bots.PAGES if identity else bots.PAGES_WITHOUT_COOKIE
+            fast = bots.pace.page(sender, self.at.timestamp(), most)
+        else:
+            fast = bots.pace.too_fast(sender)
+        if self.bare:
+            return client.flagged("bare_request")
+        return client.flagged("pace") if fast else client
 
-def _clean(address: str) -> str | None:
+
+def _text(header: str) -> str:
     # A header may hold any byte; what is no text would not survive the encoding.
-    return address[:MAX_ADDRESS].encode("utf-8", "replace").decode() or None
+    return header.encode("utf-8", "replace").decode()
 
 
 def _path(request: HttpRequest) -> str:

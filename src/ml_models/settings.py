@@ -94,16 +94,17 @@ class DataCollectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrackingSettings:
-    """`ML_TRACKING`: what the middleware records by itself."""
+    """`ML_TRACKING`: what is recorded without the shop's own code saying so."""
 
     track_page_views: bool = True
-    """Record a `page_view` for each HTML page."""
+    """Record a `page_view` for each HTML page, by the middleware and by the tracker."""
     track_product_views: bool = True
-    """Record a `product_view` for each product page."""
+    """Let the middleware record a `product_view` for each product page. What `emit_product_view` and
+    `trackProductView` say is the shop's own word and recorded all the same."""
     exclude_paths: tuple[Annotated[str, _PATH], ...] = ("/admin/", "/api/ml/", "/static/", "/media/")
-    """Path prefixes that are never recorded; each a path that starts with /."""
+    """Path prefixes of pages that are never recorded; each a path that starts with /."""
     exclude_bots: bool = True
-    """Keep known bots out of training (they are flagged, not dropped)."""
+    """Keep bots out of training, profiles and product statistics (they are flagged, not dropped)."""
     track_clicks: bool = True
     """Let the tracker record clicks on links and buttons: where they lead and their ids, never text or values."""
     track_forms: bool = True

@@ -22,14 +22,16 @@ from django.contrib.auth.signals import user_logged_in
 from django.db.models import Model
 
 from ml_models.core.event import NAMESPACE, EventType
-from ml_models.data_collection import counters
+from ml_models.data_collection import counters, privacy
 from ml_models.data_collection.client import Client
+from ml_models.data_collection.collector import withdrawal
 from ml_models.data_collection.events import record
-from ml_models.data_collection.identity import Identity, read_cookie, visitor_key
+from ml_models.data_collection.identity import Identity, read_cookie, verify, visitor_key
 from ml_models.data_collection.known import known_user, page_view_id
 from ml_models.data_collection.order_events import MONEY
 from ml_models.data_collection.outbox import order_number
 from ml_models.data_collection.products import external_id
+from ml_models.data_collection.queue import queue
 from ml_models.data_collection.recent import recent
 from ml_models.settings import get_settings
 
@@ -85,7 +87,16 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
             fields["product_id"] = None if product is None else external_id(product)
         if isinstance(fields.get("items"), Iterable) and not isinstance(fields["items"], str | Mapping):
             fields["items"] = [_item(one) for one in fields["items"]]
-        client, identity = None, Identity()
+        client, consent, identity = None, None, Identity()
+        if event_type is EventType.CONSENT_CHANGE:
+            consent = privacy.GRANTED  # whatever the request's cookie said before
+        elif request is not None and not privacy.may_record(consent := _consent(request)):
+            counters.add(f"consent.{consent}")
+            if event_type not in MONEY:
+                return None
+            # An order is the contract with a customer and no behaviour: it is kept, and nothing of the visit.
+            user_id = known_user(request) if user_id is None else user_id
+            request = consent = None
         if request is not None:
             client = Client.of(request.META)
             identity = read_cookie(request) or identity
@@ -101,11 +112,17 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
             anonymous_id=identity.anonymous_id,
             client=client,
             event_id=event_id,
+            consent=consent,
         )
     except Exception:  # whatever a shop's objects do when asked for an id must not break its page
         counters.add("emit.failed")
         logger.exception("An event (%s) could not be recorded.", event_type)
         return None
+
+
+def _consent(request: HttpRequest) -> str:
+    plain: HttpRequest = getattr(request, "_request", request)  # a REST framework's request wraps Django's
+    return privacy.consent_of(plain.COOKIES, plain.META)
 
 
 def _item(one: Any) -> dict[str, Any]:
@@ -149,8 +166,31 @@ def emit_form_interaction(
 
 
 def emit_consent_change(request: HttpRequest | None, consent: str, **data: Any) -> str | None:
-    """The visitor has decided in a form of the shop's: `granted` or `denied`."""
-    return _emit(request, EventType.CONSENT_CHANGE, status=consent, **data)
+    """The visitor has decided in a form of the shop's: `granted` or `denied`.
+
+    A denial is kept once, with the visitor it ends and nothing else. The shop sets the cookie that holds from then on
+    (`ML_PRIVACY["consent_cookie"]`).
+    """
+    if consent == privacy.DENIED:
+        return _withdraw(request)
+    return _emit(request, EventType.CONSENT_CHANGE, state=consent, **data)
+
+
+def _withdraw(request: HttpRequest | None) -> str | None:
+    try:
+        settings = get_settings()
+        if request is None or not (settings.enabled and settings.data_collection.enabled):
+            return None
+        plain: HttpRequest = getattr(request, "_request", request)
+        cookie, _ = verify(plain.COOKIES.get(settings.api.cookie_name))
+        if cookie is None:
+            return None
+        event = withdrawal(cookie.anonymous_id, settings.site)
+        return event.event_id if queue.put(lambda: event) else None
+    except Exception:  # as in `_emit`
+        counters.add("emit.failed")
+        logger.exception("A denial of consent could not be recorded.")
+        return None
 
 
 def emit_product_view(

@@ -135,7 +135,7 @@ def test_what_a_server_can_know_of_the_rest(recorded, request_):
     assert (events[0].event_id, events[0].page_url) == (view, "/products/7/")
     assert (events[1].product_id, events[1].query, events[1].position, events[1].search_id) == ("3", "shoes", 2, "s1")
     assert events[3].data == {"form_id": "newsletter", "fields_count": 3}
-    assert events[4].data == {"status": "granted"}
+    assert events[4].data == {"state": "granted"}
     assert [(event.placement, event.rec_id) for event in events[5:]] == [("home", "r1")] * 3
     assert counters.snapshot() == {}
 

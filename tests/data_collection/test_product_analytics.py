@@ -70,6 +70,18 @@ def test_carts_purchases_revenue_and_conversion(add):
     assert (other.purchases_30d, other.revenue_30d_minor, other.data["30d"]["conversion"]) == (1, 100, None)
 
 
+def test_bots_count_where_the_shop_keeps_them(add, settings):
+    add("product_view", "p")
+    add("product_view", "p", is_bot=True)
+    collect_products()
+    assert get_stats(["p"])["p"].data["1d"]["views"] == 1
+    lake = build.get_event_store()
+    settings.ML_TRACKING = {"exclude_bots": False}
+    build.override(event_store=lake)  # the change of a setting forgot it
+    collect_products()
+    assert get_stats(["p"])["p"].data["1d"]["views"] == 2
+
+
 def test_an_imported_line_total_goes_before_the_rounded_price(add):
     add("purchase", "p", quantity=3, unit_price=333, currency="EUR", source="import", data={"total": 1000})
     collect_products()

@@ -184,6 +184,13 @@ def test_bots_and_nobody_have_no_profile(add):
     assert not UserProfile.objects.exists()
 
 
+def test_bots_have_a_profile_where_the_shop_keeps_them(add, settings):
+    settings.ML_TRACKING = {"exclude_bots": False}
+    build.override(event_store=add.store, catalogue=Shop())  # the change of a setting forgot them
+    add("product_view", "book", is_bot=True)
+    assert collect_profiles().visitors == 1
+
+
 def test_other_currencies_do_not_add_up(add):
     for number in range(2):
         add("purchase", "book", unit_price=1000, currency="EUR", order_id=f"e{number}")

@@ -1,5 +1,6 @@
 """Settings: the guide's defaults, every problem at once, foreign names are a warning, and nothing is read too early."""
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
@@ -12,6 +13,7 @@ from ml_models import settings as ml_settings
 from ml_models.adapters import build
 from ml_models.core.errors import ConfigError
 from ml_models.settings import MLSettings, ServingSettings, get_settings
+from tests.data_collection import mmdb
 
 
 def ids(**settings):
@@ -117,6 +119,9 @@ def test_first_use_names_every_problem_with_its_remedy():
         ({"ML_SERVING": {"exclude_seen": {"similr": ["purchase"]}}}, ["ml.E007"]),
         ({"ML_SERVING": {"sources": {"mine": ["ease", "trending"]}, "exclude_seen": {"mine": ["purchase"]}}}, []),
         ({"ML_TRACKNG": {}}, ["ml.W001"]),
+        ({"ML_DATA_COLLECTION": {"anonymize_ip": False}}, ["ml.W010"]),
+        ({"ML_DATA_COLLECTION": {"geo_database": "nowhere.mmdb"}}, ["ml.W011"]),
+        ({"ML_DATA_COLLECTION": {"geo_database": "nowhere.mmdb", "collect_location": False}}, []),
         ({"ML_MODELS": ["x"]}, ["ml.E002"]),
         ({"PRODUCTION": "true"}, ["ml.E002"]),
         ({"REDIS_URL": ""}, []),
@@ -142,6 +147,26 @@ def test_a_redis_that_is_away_is_a_warning_where_servers_may_be_asked():
         assert [message for message in run_checks(tags=["ml"]) if message.id == "ml.W020"] == []
         (message,) = (one for one in run_checks(tags=["ml"], databases=["default"]) if one.id == "ml.W020")
     assert message.msg.startswith("Could not connect to Redis at 127.0.0.1:1 ")
+
+
+def test_keeping_addresses_is_said_in_words():
+    with override_settings(ML_DATA_COLLECTION={"anonymize_ip": False, "retention_days": 40}):
+        (message,) = [one for one in run_checks(tags=["ml"]) if one.id == "ml.W010"]
+    for part in ("column ip_address", "40 days", "ml_forget"):
+        assert part in message.msg
+
+
+def test_a_geo_database_must_be_one(tmp_path, monkeypatch):
+    path = tmp_path / "city.mmdb"
+    with override_settings(ML_DATA_COLLECTION={"geo_database": str(path)}):
+        path.write_bytes(b"no database")
+        (message,) = [one for one in run_checks(tags=["ml"]) if one.id == "ml.W011"]
+        assert "cannot be read" in message.msg
+        mmdb.write(path, {"203.0.113.0/24": {"country": {"iso_code": "DE"}}})
+        assert not [one for one in run_checks(tags=["ml"]) if one.id == "ml.W011"]
+        monkeypatch.setitem(sys.modules, "maxminddb", None)
+        (message,) = [one for one in run_checks(tags=["ml"]) if one.id == "ml.W011"]
+        assert "bunoraa-ml[geo]" in message.hint
 
 
 def test_a_model_name_with_a_slip_gets_a_suggestion():

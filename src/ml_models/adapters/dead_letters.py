@@ -21,6 +21,7 @@ import msgspec
 
 from ml_models.core import clock
 from ml_models.core.errors import MLError, StoreError
+from ml_models.core.scrub import scrub
 
 __all__ = ["DeadLetters", "Letter", "Replayed"]
 
@@ -115,10 +116,10 @@ class DeadLetters:
         return Letter(
             at=clock.now(),
             reason=reason,
-            path=path,
+            path=scrub(path),  # a key that a client chose
             kind=kind,
-            detail=detail[:500],
-            payload=text,
+            detail=scrub(detail)[:500],
+            payload=scrub(text) if kind == "row" else text,
             binary=binary,
             context=dict(context or {}),
         )

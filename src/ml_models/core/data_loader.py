@@ -267,21 +267,23 @@ def interaction_frame(
     canonical: Mapping[str, str] | None = None,
     known_until: datetime | None = None,
     keys: Sequence[bytes] = (),
+    bots: bool = False,
 ) -> pl.LazyFrame:
     """Interactions of the lake: `visitor`, `item`, `time`, `type`, one row a product of an event.
 
-    Left out: bots; copies of a `product_view` that also came by JS (`core.authority`); purchases that were cancelled,
-    refunded or not paid yet (`data.meaning`). A purchase counts once per product in it. The visitor is the user where
-    the event names one, else the user that `identity_link` names for its anonymous id where that is exactly one (two
-    users of one device are never merged), else the anonymous id. With `known_until`, events before that time are
-    stitched only by links before it, so that a later login changes nothing of the past. `canonical` maps variant ids to
-    products. With `keys`, old orders whose ids are keyed go to their visitor where `scan` knows the plain id
-    (`core.keyed_ids`); the others are visitors `u:key:...` and `a:key:...` of their own.
+    Left out: bots, unless `bots` is True; copies of a `product_view` that also came by JS (`core.authority`);
+    purchases that were cancelled, refunded or not paid yet (`data.meaning`). A purchase counts once per product in
+    it. The visitor is the user where the event names one, else the user that `identity_link` names for its anonymous
+    id where that is exactly one (two users of one device are never merged), else the anonymous id. With
+    `known_until`, events before that time are stitched only by links before it, so that a later login changes nothing
+    of the past. `canonical` maps variant ids to products. With `keys`, old orders whose ids are keyed go to their
+    visitor where `scan` knows the plain id (`core.keyed_ids`); the others are visitors `u:key:...` and `a:key:...` of
+    their own.
     """
     types = list(type_weights(weights))
     scan = restore_ids(scan.select(COLUMNS), keys)
     events = drop_shadowed(
-        scan.filter(pl.col("event_type").is_in(types) & ~pl.col("is_bot").fill_null(False))
+        scan.filter(pl.col("event_type").is_in(types) & (pl.lit(bots) | ~pl.col("is_bot").fill_null(False)))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
         .filter((pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
     )
@@ -334,7 +336,8 @@ def load_interactions(
     canonical: Mapping[str, str] | None = None,
     known_until: datetime | None = None,
     keys: Sequence[bytes] = (),
+    bots: bool = False,
 ) -> Dataset:
     """Read the lake's interactions (`EventStore.scan()`) into a `Dataset`; see `interaction_frame` for what counts."""
-    frame = interaction_frame(scan, weights=weights, canonical=canonical, known_until=known_until, keys=keys)
+    frame = interaction_frame(scan, weights=weights, canonical=canonical, known_until=known_until, keys=keys, bots=bots)
     return Dataset.from_frame(frame.collect(), weights)

@@ -40,6 +40,8 @@ _SELF_DECLARED = re.compile(
     re.IGNORECASE,
 )
 _AUTOMATION = re.compile(r"headless|phantomjs|slimerjs|selenium|webdriver|puppeteer|playwright|cypress", re.IGNORECASE)
+_APPS = ("okhttp",)
+"""Patterns of the list that are no crawler's here: the library by which every Android app speaks to its shop."""
 
 
 class _Crawler(msgspec.Struct):
@@ -56,7 +58,8 @@ def _crawlers() -> re.Pattern[str]:
     if found is None or found.origin is None:
         raise ConfigError("The package crawler-user-agents is not installed. Install it: pip install bunoraa-ml")
     listed = (Path(found.origin).parent / "crawler-user-agents.json").read_bytes()
-    return re.compile("|".join(one.pattern for one in msgspec.json.decode(listed, type=list[_Crawler])))
+    patterns = (one.pattern for one in msgspec.json.decode(listed, type=list[_Crawler]))
+    return re.compile("|".join(pattern for pattern in patterns if pattern not in _APPS))
 
 
 @lru_cache(maxsize=1024)

@@ -15,24 +15,28 @@ from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import INTERACTION_TYPES, NAMESPACE, Event, EventType, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.query import Interaction
-from ml_models.data_collection import counters, wire
+from ml_models.data_collection import bots, counters, privacy, wire
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.identity import Decision, visitor_key
 from ml_models.data_collection.recent import recent
 from ml_models.settings import MLSettings, get_settings
 
-__all__ = ["collect", "default_currency", "identity_link", "rebuild", "remember", "store"]
+__all__ = ["collect", "default_currency", "identity_link", "rebuild", "remember", "store", "withdrawal"]
 
 logger = logging.getLogger("bunoraa.ml")
 
 
-def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int, int]:
+def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str | None = None) -> tuple[int, int]:
     """Take one track request; returns how many events were stored and how many rejected.
+
+    What `ML_TRACKING` switches off is neither: it is counted (`off.track_clicks`, ...) and not stored.
 
     When it returns, the stored ones survive a power cut and the visitor's next list knows them. Raises `SpoolError`
     where the spool cannot take them; then none counts as taken and the client must send all of them again.
     """
     settings = get_settings()
+    if bots.pace.too_fast(decision.identity.anonymous_id):
+        client = client.flagged("pace")
     context = wire.Context(
         received_at=clock.now(),
         site=settings.site,
@@ -40,6 +44,7 @@ def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int,
         user_id=decision.identity.user_id,
         currency=default_currency(settings),
         **client.columns(),
+        consent=consent,
         max_event=settings.api.max_event,
     )
     events: list[Event] = []
@@ -48,6 +53,11 @@ def collect(batch: wire.Batch, decision: Decision, client: Client) -> tuple[int,
     for index, raw in enumerate(batch.events):
         try:
             event = wire.validate(raw, context, batch, index)
+            if event.event_type == EventType.CONSENT_CHANGE and event.data.get("state") == privacy.DENIED:
+                event = withdrawal(decision.identity.anonymous_id, settings.site)
+            elif off := privacy.switched_off(event.event_type, event.page_url, settings):
+                counters.add(f"off.{off}")
+                continue
             records.append(encode_event(event))
         except InvalidEvent as error:
             rejected.append((error, index))
@@ -114,7 +124,11 @@ def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch,
     known["batch_id"] = batch.batch_id or uuid7()  # the id of an event without one follows from it, at every replay
     letters = [
         DeadLetters.letter(
-            error.reason, error.path, bytes(batch.events[index]), detail=str(error), context={**known, "index": index}
+            error.reason,
+            error.path,
+            privacy.clean_payload(bytes(batch.events[index])),
+            detail=str(error),
+            context={**known, "index": index},
         )
         for error, index in rejected
     ]
@@ -157,6 +171,20 @@ def identity_link(anonymous_id: str | None, user_id: str | None, site: str) -> E
         site=site,
         anonymous_id=anonymous_id,
         user_id=user_id,
+    )
+
+
+def withdrawal(anonymous_id: str | None, site: str) -> Event:
+    """The fact that a visitor denied consent: whom it ends and no more; a repeat has the same id and adds nothing."""
+    now = clock.now()
+    return Event(
+        event_id=str(uuid.uuid5(NAMESPACE, f"consent_denied:{site}:{anonymous_id}")),
+        event_type=EventType.CONSENT_CHANGE.value,
+        event_time=now,
+        received_at=now,
+        site=site,
+        anonymous_id=anonymous_id,
+        data={"state": privacy.DENIED},
     )
 
 

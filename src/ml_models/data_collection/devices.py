@@ -32,7 +32,7 @@ class Device:
 BOT = Device("bot")
 
 # An Android tablet differs from a telephone in that it does not say Mobile.
-_TABLET = re.compile(r"iPad|Tablet|PlayBook|Silk/(?!.*Mobile)|Kindle|Android(?!.*Mobile)")
+_TABLET = re.compile(r"iPad|Tablet|PlayBook|Silk/(?!.*Mobile)|Kindle|Android(?!.*(?:Mobile|Opera Mini))")
 _MOBILE = re.compile(r"Mobi|iPhone|iPod|Windows Phone|BlackBerry|Opera Mini|\bKAIOS\b")
 _OTHER = re.compile(r"\bTV\b|SmartTV|SMART-TV|AppleTV|BRAVIA|Web0S|Tizen.*TV|PlayStation|Xbox|Nintendo|\bVR\b|Quest")
 _DESKTOP = re.compile(r"Windows NT|Macintosh|X11|CrOS|Linux (?:x86_64|i686|amd64)")

@@ -70,6 +70,7 @@ def record(
     anonymous_id: str | None = None,
     client: Client | None = None,
     event_id: str | None = None,
+    consent: str | None = None,
 ) -> str | None:
     """Build an event and put it into the background queue; see `build_event`. Never waits, never raises.
 
@@ -80,6 +81,7 @@ def record(
         if not (settings.enabled and settings.data_collection.enabled):
             return None
         event = build_event(event_type, fields, user_id=user_id, anonymous_id=anonymous_id, client=client)
+        event.consent = consent
         if event.event_type in MONEY:
             return event.event_id if outbox.put(event) else None
         if event_id is not None:

@@ -41,11 +41,11 @@ COLUMNS = (
 """Columns of the lake that are read."""
 
 
-def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = ()) -> pl.LazyFrame:
+def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = (), *, bots: bool = False) -> pl.LazyFrame:
     """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null).
 
     With `keys` (`adapters.lake_keys`) old orders whose ids are keyed belong to their visitor where `scan` knows the
-    plain id. Who does not ask for visitors needs none.
+    plain id. Who does not ask for visitors needs none. With `bots` flagged events count too.
     """
     scan = restore_ids(scan.select(COLUMNS), keys)
     links = (
@@ -55,7 +55,7 @@ def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = ()) -> pl.Laz
     )
     bought = pl.col("event_type") == "purchase"
     counted = drop_shadowed(
-        scan.filter(~pl.col("is_bot").fill_null(False) & (pl.col("event_type") != "identity_link"))
+        scan.filter((pl.lit(bots) | ~pl.col("is_bot").fill_null(False)) & (pl.col("event_type") != "identity_link"))
         .with_columns(meaning=pl.when(bought).then(pl.col("data").str.json_path_match("$.meaning")))
         .filter(~bought | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
         .drop("meaning")

@@ -37,6 +37,7 @@ from django.core.signing import Signer
 from ml_models.core import clock
 from ml_models.core.ids import uuid7
 from ml_models.data_collection import counters
+from ml_models.data_collection.privacy import consent_of, may_record
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -149,7 +150,12 @@ def verify(value: str | None) -> tuple[Identity | None, bool]:
 
 
 def read_cookie(request: HttpRequest) -> Identity | None:
-    """The identity in the request's cookie, where its signature holds. Touches neither session nor user."""
+    """The identity in the request's cookie, where its signature holds and the visitor may be recorded.
+
+    A visitor who denied is nobody, before and after a login. Touches neither session nor user.
+    """
+    if not may_record(consent_of(request.COOKIES, request.META)):
+        return None
     return verify(request.COOKIES.get(get_settings().api.cookie_name))[0]
 
 

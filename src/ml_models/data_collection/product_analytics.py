@@ -81,7 +81,8 @@ def collect_products(progress: Callable[[int, int], None] | None = None) -> Prod
     longest = max(*WINDOWS, RECENT_DAYS + BEFORE_DAYS)
     start = _midnight(today - timedelta(days=longest - 1), zone)
     scan = get_event_store().scan(columns=COLUMNS, start=start, end=now + timedelta(days=1))
-    rows = facts(events_of_visitors(scan)).drop_nulls("item").collect().lazy()
+    events = events_of_visitors(scan, bots=not get_settings().tracking.exclude_bots)
+    rows = facts(events).drop_nulls("item").collect().lazy()
     currency = shop_currency(rows, str(get_settings().catalog.get("currency") or ""))
     elsewhere = (pl.col("type") == "purchase") & pl.col("amount").is_not_null() & (pl.col("currency") != currency)
     other = rows.filter(elsewhere).select(pl.len()).collect().item() if currency else 0

@@ -39,12 +39,18 @@ class BackgroundQueue:
     """A bounded queue of entries and the thread that empties it."""
 
     def __init__(
-        self, *, size: int = 10_000, batch: int = 500, linger: float = 0.1, retry: float = 1.0, automatic: bool = True
+        self,
+        *,
+        size: int = 10_000,
+        batch: int | None = None,
+        linger: float = 0.1,
+        retry: float = 1.0,
+        automatic: bool = True,
     ) -> None:
         """Build an empty queue; `automatic=False` never starts a thread (tests call `flush()`).
 
-        `size`: entries held at most; `batch`: entries stored at once; `linger`: seconds the thread gathers before it
-        stores; `retry`: seconds it waits after the spool refused.
+        `size`: entries held at most; `batch`: entries stored at once (None: `ML_DATA_COLLECTION["batch_size"]`);
+        `linger`: seconds the thread gathers before it stores; `retry`: seconds it waits after the spool refused.
         """
         self.automatic = automatic
         self._size, self._batch, self._linger, self._retry = size, batch, linger, retry
@@ -80,7 +86,8 @@ class BackgroundQueue:
         stored = 0
         with self._flushing:
             while self._entries:
-                stored += self._store(min(self._batch, len(self._entries)))
+                batch = self._batch or get_settings().data_collection.batch_size
+                stored += self._store(min(batch, len(self._entries)))
         return stored
 
     def close(self, deadline: float = 2.0) -> None:

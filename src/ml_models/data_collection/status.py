@@ -188,7 +188,12 @@ def _interactions() -> dict[str, int]:
     start = newest - timedelta(days=settings.models.history_days)
     scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start, end=end)
     row = (
-        interaction_frame(scan, weights=settings.models.weights, keys=lake_keys())
+        interaction_frame(
+            scan,
+            weights=settings.models.weights,
+            keys=lake_keys(),
+            bots=not settings.tracking.exclude_bots,
+        )
         .select(pl.len().alias("interactions"), users=pl.col("visitor").n_unique(), items=pl.col("item").n_unique())
         .collect(engine="streaming")
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import ALIASES, NAMESPACE, SERVER_ONLY, Event, EventItem, EventType
 from ml_models.core.ids import MAX_ID, uuid7
 from ml_models.core.money import to_minor
+from ml_models.data_collection.privacy import clean_event
 
 __all__ = ["Batch", "Context", "parse", "parse_time", "validate"]
 
@@ -191,8 +193,10 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
         if not items or len(items) != 1:
             raise InvalidEvent("missing", "product_id", f"{event_type} is about one product")
         fields["product_id"] = items[0].product_id  # GA4 names the product in a list of one
+    session_id = fields.get("session_id")  # as the client wrote it: an id derived from it must not change
+    clean_event(event_type, fields, data)
     return Event(
-        event_id=_event_id(wire.get("event_id"), fields.get("session_id"), batch, index),
+        event_id=_event_id(wire.get("event_id"), session_id, batch, index),
         event_type=event_type,
         event_time=_event_time(wire.get("timestamp"), context, batch, data),
         received_at=context.received_at,
@@ -310,7 +314,8 @@ def _text(value: object, path: str, limit: int) -> str | None:
 
 
 def _address(value: object, path: str, limit: int) -> str | None:
-    return _text(value[:limit] if type(value) is str else value, path, limit)
+    # Cut when it is cleaned: half an e-mail address would no longer be known for one.
+    return _text(value, path, sys.maxsize)
 
 
 def _currency(value: object, path: str, limit: int) -> str | None:
