@@ -190,6 +190,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         write(tmp_path / "b", items=("a", "a", "b"))
     with pytest.raises(ArtifactError, match="indptr"):
         write(tmp_path / "c", "item_item", arrays={"indices": np.zeros(1), "data": np.zeros(1)})
+    with pytest.raises(ArtifactError, match="popularity should have the shape"):
+        write(tmp_path / "e", "item_item", arrays={"weights": np.zeros((3, 3)), "popularity": np.zeros(2)})
     with pytest.raises(ArtifactError, match="kind"):
         write(tmp_path / "d", "pickle")
     with pytest.raises(ArtifactError, match="name of an array"):

@@ -9,7 +9,7 @@ from ml_models.core.errors import MLError
 from ml_models.core.run import Run
 from ml_models.testing.planted import planted_tastes
 
-PLAIN = {"regularization": 50.0, "fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0}
+PLAIN = {"regularization": 50.0, "fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0, "popularity": 0.0}
 
 
 def fit(config, memory=None):

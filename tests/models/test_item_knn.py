@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,11 +7,18 @@ import pytest
 from ml_models import models
 from ml_models.core.data_loader import Dataset
 from ml_models.core.errors import InsufficientData
-from ml_models.core.query import Query
+from ml_models.core.query import Interaction, Query
 from ml_models.core.run import Run
 from ml_models.testing.planted import planted_tastes
 
-PLAIN = {"fit_half_life_days": 0.0, "half_life_days": 0.0, "repeat": 0.0, "weighting": "none", "combine": "max"}
+PLAIN = {
+    "fit_half_life_days": 0.0,
+    "half_life_days": 0.0,
+    "repeat": 0.0,
+    "popularity": 0.0,
+    "weighting": "none",
+    "combine": "max",
+}
 
 
 def fit(data, **config):
@@ -57,6 +66,24 @@ def test_repeat_is_in_units_of_the_nearest_neighbour():
     plain = dense(fit(data))
     np.testing.assert_allclose(np.diagonal(dense(fit(data, repeat=0.5))), 0.5 * plain.max(axis=1), rtol=1e-5)
     assert not np.diagonal(plain).any()
+
+
+def test_popularity_is_in_units_of_the_best_score_and_of_the_most_popular_item():
+    moment = datetime(1970, 1, 1, tzinfo=UTC)
+    rows = [(f"v{number}", name, moment, "product_view") for number in range(4) for name in "ab"]
+    rows += [(f"w{number}", "c", moment, "product_view") for number in range(2)]
+    data = Dataset.from_frame(pl.DataFrame(rows, schema=["visitor", "item", "time", "type"], orient="row"))
+    plain, prior = fit(data), fit(data, popularity=0.5)
+    query = Query(history=(Interaction("a", "product_view", moment),))
+    best = plain.score(query, ["b"])[0]
+    # a and b were met by four visitors, c by two: halves of the weight, of the best score.
+    np.testing.assert_allclose(
+        prior.score(query, ["a", "b", "c"]), plain.score(query, ["a", "b", "c"]) + best * np.array([0.5, 0.5, 0.25])
+    )
+    similar = Query(type="similar", product_id="a")
+    np.testing.assert_allclose(prior.score(similar, ["b", "c"]), plain.score(similar, ["b", "c"]))
+    # Who has no history that the model knows is told nothing, as before.
+    assert prior.top(Query(), 3)[0] == []
 
 
 def test_idf_makes_a_visitor_of_everything_say_nothing():

@@ -356,10 +356,17 @@ class StaticArtifact(LoadedArtifact):
 
 
 class ItemItemArtifact(LoadedArtifact):
-    """Row i says what item i recommends. Items without evidence (a score of 0 or less) are scored, never listed."""
+    """Row i says what item i recommends. Items without evidence (a score of 0 or less) are scored, never listed.
+
+    `popularity` (n,), where there is one, is a prior of a visitor's list: it is added in units of the best score that
+    the history gives, so it decides among what the history says nothing or little of. No history, no list, as ever;
+    lists similar to a product do without it.
+    """
 
     @classmethod
     def check(cls, model: str, items: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        if "popularity" in arrays:
+            _fit(model, items, arrays, {"popularity": (items,)})
         if "weights" in arrays:
             _fit(model, items, arrays, {"weights": (items, items)})
             return
@@ -371,6 +378,16 @@ class ItemItemArtifact(LoadedArtifact):
         items, weights = self._inputs(query)
         if not len(items):
             return None
+        scores = self._evidence(items, weights)
+        popularity = self.arrays.get("popularity")
+        if popularity is not None and query.type != "similar":
+            best = scores.max(initial=0.0)
+            if best > 0:
+                scores += best * popularity
+        return scores
+
+    def _evidence(self, items: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the items say of every item, (n,)."""
         dense = self.arrays.get("weights")
         if dense is not None:
             return np.asarray(weights @ np.asarray(dense[items]), dtype=np.float32)

@@ -17,6 +17,7 @@ from ml_models.core.data_loader import Dataset
 from ml_models.core.errors import InsufficientData, MLError
 from ml_models.core.recommender import Learned, Recommender
 from ml_models.core.run import Run
+from ml_models.models._popularity import prior
 
 __all__ = ["Ease"]
 
@@ -36,6 +37,9 @@ class EaseConfig:
     repeat: float = 0.5
     """Weight of an item for itself, in units of the row's largest weight; >= 0, 0 = a history never speaks for
     repeats, 1 = as much as for the item it speaks for most."""
+    popularity: float = 0.2
+    """Weight of recent popularity beside what a history says, in units of its best score; >= 0, 0 = none. Lists similar
+    to a product do without it."""
     combine: Literal["sum", "max"] = "max"
     """Several events of a visitor with one item: their sum, or the strongest."""
     fit_half_life_days: float = 180.0
@@ -57,6 +61,7 @@ _LEAST = {
     "max_items": 2,
     "neighbours": 0,
     "repeat": 0,
+    "popularity": 0,
     "fit_half_life_days": 0,
     "half_life_days": 0,
 }
@@ -94,6 +99,7 @@ class Ease(Recommender):
         if config.repeat > 0:
             weights[np.diag_indices(n)] = config.repeat * weights.max(axis=1)
         arrays = _largest(weights, config.neighbours) if config.neighbours else {"weights": weights}
+        arrays |= prior(data, config.popularity)
         params = {
             "weights": dict(data.type_weights),
             "combine": config.combine,

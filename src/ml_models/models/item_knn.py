@@ -6,15 +6,17 @@ Sarwar et al. 2001; shrinkage as in Bell and Koren 2007; strong on shop data (Fe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from ml_models.core.data_loader import Dataset
 from ml_models.core.errors import InsufficientData
 from ml_models.core.recommender import Learned, Recommender
 from ml_models.core.run import Run
+from ml_models.models._popularity import prior
 
 __all__ = ["ItemKNN"]
 
@@ -35,6 +37,9 @@ class ItemKNNConfig:
     repeat: float = 1.0
     """Weight of an item for itself, in units of its nearest neighbour's; >= 0, 0 = a history never speaks for
     repeats, 1 = as much as for the nearest neighbour."""
+    popularity: float = 0.2
+    """Weight of recent popularity beside what a history says, in units of its best score; >= 0, 0 = none. Lists similar
+    to a product do without it."""
     combine: Literal["sum", "max"] = "max"
     """Several events of a visitor with one item: their sum, or the strongest."""
     fit_half_life_days: float = 90.0
@@ -47,7 +52,7 @@ class ItemKNNConfig:
     def problems(self) -> list[str]:
         """Values out of range, in words."""
         found = [f"{name} must be >= 1" for name in ("neighbours", "min_events") if getattr(self, name) < 1]
-        names = ("shrinkage", "repeat", "fit_half_life_days", "half_life_days")
+        names = ("shrinkage", "repeat", "popularity", "fit_half_life_days", "half_life_days")
         found += [f"{name} must be >= 0" for name in names if getattr(self, name) < 0]
         return found if 0 < self.step_decay <= 1 else [*found, "step_decay must be above 0 and at most 1"]
 
@@ -96,7 +101,12 @@ class ItemKNN(Recommender):
                 values.append(similar[order].astype(np.float32))
                 indptr[item + 1] = indptr[item] + len(near)
             run.report("neighbours", min(1.0, (begin + block) / data.n_items))
-        arrays = {"indptr": indptr, "indices": np.concatenate(indices), "data": np.concatenate(values)}
+        arrays: dict[str, NDArray[Any]] = {
+            "indptr": indptr,
+            "indices": np.concatenate(indices),
+            "data": np.concatenate(values),
+            **prior(data, config.popularity),
+        }
         params = {
             "weights": dict(data.type_weights),
             "combine": config.combine,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml_models.core.data_loader import DAY, Dataset
 from ml_models.core.recommender import Learned, Recommender
 from ml_models.core.run import Run
+from ml_models.models._popularity import decayed, per_item
 
 __all__ = ["Popular"]
 
@@ -49,15 +49,13 @@ class Popular(Recommender):
         config: PopularConfig = self.config
         end = int(data.times.max())
         age = (end - data.times) / DAY  # (m,) days
-        values = data.weights
-        if config.half_life_days > 0:
-            values = values * 0.5 ** (age / config.half_life_days)
+        values = decayed(data, config.half_life_days)
         if config.window_days > 0:
             values = np.where(age < config.window_days, values, 0.0)
-        scores = _per_item(data, values)
-        recent = _per_item(data, np.where(age < config.trending_days, data.weights, 0.0))
+        scores = per_item(data, values)
+        recent = per_item(data, np.where(age < config.trending_days, data.weights, 0.0))
         base = (age >= config.trending_days) & (age < config.trending_days + config.trending_base_days)
-        before = _per_item(data, np.where(base, data.weights, 0.0))
+        before = per_item(data, np.where(base, data.weights, 0.0))
         # a short history has no full base window: the rate is over the days there are
         days = float(np.clip(age.max(initial=0.0) - config.trending_days, 1.0, config.trending_base_days))
         expected = before * config.trending_days / days
@@ -65,13 +63,3 @@ class Popular(Recommender):
         run.report("counted", 1.0)
         arrays = {"scores": scores.astype(np.float32), "trending": trending.astype(np.float32)}
         return Learned(data.item_ids.names, arrays, {"weights": dict(data.type_weights)})
-
-
-def _per_item(data: Dataset, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over visitors of each visitor's strongest value for the item, (n,)."""
-    key = data.users * data.n_items + data.items
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
-    strongest = np.maximum.reduceat(values[order], starts)
-    sums = np.bincount(key[order][starts] % data.n_items, weights=strongest, minlength=data.n_items)
-    return sums.astype(np.float64)
