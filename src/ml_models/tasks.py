@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any
 
 from ml_models.core.errors import ConfigError, MLError
+from ml_models.schedule import schedule
 
 try:
     from celery import shared_task
@@ -204,24 +205,23 @@ def _plain(result: Any) -> Any:
     return msgspec.to_builtins(result, enc_hook=str)
 
 
-def get_celery_beat_schedule() -> dict[str, dict[str, Any]]:
+def get_celery_beat_schedule(flush_interval: int = 300) -> dict[str, dict[str, Any]]:
     """Entries for `CELERY_BEAT_SCHEDULE`, in the time zone of Celery's `timezone`; reads no settings.
 
-    The whole table of the guide. Until `ml.auto_training_check` and `ml.check_drift` exist, a worker reports these two
-    as unregistered and goes on.
+    The whole table of the guide. A shop whose `ML_DATA_COLLECTION["flush_interval"]` is below 300 gives it here too:
+    then the spool is read as often. Until `ml.auto_training_check` and `ml.check_drift` exist, a worker reports these
+    two as unregistered and goes on.
     """
     try:
         from celery.schedules import crontab
     except ImportError as error:
-        raise ConfigError(_MISSING.format(what="there is no schedule")) from error
-    times = {
-        "process_training_data": crontab(minute="*/5"),
-        "auto_training_check": crontab(minute=0),
-        "check_drift": crontab(hour=1, minute=0),
-        "evaluate_models": crontab(hour=2, minute=0),
-        "export_training_data": crontab(hour=3, minute=0),
-        "generate_report": crontab(hour=6, minute=0),
-        "cleanup_old_data": crontab(hour=4, minute=0, day_of_week="sun"),
-        "scheduled_training": crontab(hour=2, minute=0, day_of_week="sat"),
+        raise ConfigError(
+            _MISSING.format(what="there is no schedule") + " Or run python manage.py ml_worker, which needs none."
+        ) from error
+    return {
+        f"ml.{name}": {
+            "task": f"ml.{name}",
+            "schedule": crontab(minute=times.minute, hour=times.hour, day_of_week=times.day_of_week),
+        }
+        for name, times in schedule(flush_interval).items()
     }
-    return {f"ml.{name}": {"task": f"ml.{name}", "schedule": schedule} for name, schedule in times.items()}
