@@ -14,6 +14,7 @@ from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict
 from ml_models.core.event import purchase_id
+from ml_models.core.ids import MAX_ID
 from ml_models.core.ports import Order, OrderItem
 from ml_models.data_collection.sync import refund_id, sync_orders
 from ml_models.orm import SyncState
@@ -320,3 +321,64 @@ def test_an_order_of_the_future_waits_for_its_day(moment, store):
     done = sync(store, orders)
     assert (done.new, done.future) == (1, 0)
     assert {row["order_id"] for row in rows(store)} == {"now", "mistyped"}
+
+
+class TestAnEditedDate:
+    """A revision elsewhere in time: the order stays one purchase, at its new date."""
+
+    OLD = START - timedelta(days=200)
+
+    def check(self, store, when, revision):
+        (row,) = rows(store)
+        assert (row["event_time"], row["revision"]) == (when, revision)
+        assert store.scan(event_types=["purchase"], end=when).collect().height == 0
+
+    def test_to_today(self, moment, store):
+        sync(store, [order(when=self.OLD)])
+        moment.advance(hours=1)
+        assert sync(store, [order(when=START)], full=True).changed == 1
+        self.check(store, START, 1)
+        assert sync(store, [order(when=START)], full=True).unchanged == 1
+
+    def test_to_long_ago_where_the_change_is_told_by_updated(self, moment, store):
+        sync(store, [order()])
+        moment.advance(hours=1)
+        result = sync(store, [order(when=self.OLD, updated=START + timedelta(minutes=30))])
+        assert (result.changed, result.vanished) == (1, 0)
+        self.check(store, self.OLD, 1)
+
+    def test_to_long_ago_where_nothing_tells_of_it(self, moment, store):
+        """It is no longer among the recent orders, and not gone either."""
+        sync(store, [order()])
+        moment.advance(hours=1)
+        result = sync(store, [order(when=self.OLD)])
+        assert (result.changed, result.vanished) == (1, 0)
+        self.check(store, self.OLD, 1)
+        assert json.loads(rows(store)[0]["data"])["meaning"] == "purchase"
+
+    def test_on_a_delta_lake(self, moment, tmp_path):
+        from ml_models.adapters.event_store import DeltaEventStore
+
+        lake = DeltaEventStore(str(tmp_path / "lake"), {})
+        sync(lake, [order(when=self.OLD), order("2")])
+        assert sync(lake, [order(when=START), order("2")], full=True).changed == 1
+        assert {row["order_id"]: row["event_time"] for row in rows(lake)} == {"1": START, "2": START}
+
+
+def test_product_ids_that_no_column_takes_are_left_out(moment, store, caplog):
+    long, longest = "x" * (MAX_ID + 1), "y" * MAX_ID
+    items = (OrderItem(product_id=long), OrderItem(product_id=longest, variant_id=long))
+    result = sync(store, [order(items=items), order("2", items=items[:1])])
+    (row,) = rows(store)
+    assert (result.new, result.refused, result.empty) == (1, 2, 0)
+    assert [(item["product_id"], item["variant_id"]) for item in row["items"]] == [(longest, None)]
+    assert f"more than {MAX_ID} characters" in caplog.text
+    assert f"2 with product ids longer than {MAX_ID} characters" in str(result)
+
+
+def test_without_a_mapping_nothing_is_taken_for_gone(moment, store):
+    sync(store, [order()])
+    moment.advance(hours=1)
+    result = sync_orders(catalogue=DjangoCatalogue({}), store=store)
+    assert (result.read, result.vanished) == (0, 0)
+    assert json.loads(rows(store)[0]["data"])["meaning"] == "purchase"

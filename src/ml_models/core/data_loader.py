@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ml_models.core.authority import COLUMNS as AUTHORITY
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
 from ml_models.core.identifiers import IdMap
@@ -245,18 +246,7 @@ def _compact(ids: NDArray[np.int64], names: IdMap) -> tuple[NDArray[np.int64], I
     return np.searchsorted(used, ids).astype(np.int64), IdMap(names.names[place] for place in used.tolist())
 
 
-COLUMNS = (
-    "event_type",
-    "event_time",
-    "source",
-    "anonymous_id",
-    "user_id",
-    "page_view_id",
-    "product_id",
-    "items",
-    "is_bot",
-    "data",
-)
+COLUMNS = (*AUTHORITY, "items", "is_bot", "data")
 """Columns of the lake that training reads."""
 
 
@@ -271,7 +261,7 @@ def interaction_frame(
 ) -> pl.LazyFrame:
     """Interactions of the lake: `visitor`, `item`, `time`, `type`, one row a product of an event.
 
-    Left out: bots, unless `bots` is True; copies of a `product_view` that also came by JS (`core.authority`);
+    Left out: bots, unless `bots` is True; copies of a fact that came twice (`core.authority`);
     purchases that were cancelled, refunded or not paid yet (`data.meaning`). A purchase counts once per product in
     it. The visitor is the user where the event names one, else the user that `identity_link` names for its anonymous
     id where that is exactly one (two users of one device are never merged), else the anonymous id. With
@@ -285,7 +275,8 @@ def interaction_frame(
     events = drop_shadowed(
         scan.filter(pl.col("event_type").is_in(types) & (pl.lit(bots) | ~pl.col("is_bot").fill_null(False)))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
-        .filter((pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
+        .filter((pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT)),
+        canonical,
     )
     links = (
         scan.filter(pl.col("event_type") == "identity_link")

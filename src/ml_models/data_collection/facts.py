@@ -1,8 +1,8 @@
 """The lake's rows as facts about visitors and products: who, what, when, how many, for how much.
 
-One row a product of an event. The same rules as for training (`core.data_loader`): bots are left out, a middleware view
-that also came by JS counts once, cancelled, refunded and unpaid orders count nothing, an anonymous visitor that logged
-in as exactly one user is that user.
+One row a product of an event. The same rules as for training (`core.data_loader`): bots are left out, a fact that
+came twice counts once (`core.authority`), cancelled, refunded and unpaid orders count nothing, an anonymous visitor
+that logged in as exactly one user is that user.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ml_models.core.authority import COLUMNS as AUTHORITY
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.data_loader import _stitch as stitch
 from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
@@ -19,16 +20,8 @@ from ml_models.core.keyed_ids import restore_ids
 __all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency"]
 
 COLUMNS = (
-    "event_id",
-    "event_type",
-    "event_time",
+    *AUTHORITY,
     "received_at",
-    "source",
-    "anonymous_id",
-    "user_id",
-    "page_view_id",
-    "product_id",
-    "quantity",
     "unit_price",
     "currency",
     "items",
