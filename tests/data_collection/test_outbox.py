@@ -63,19 +63,31 @@ def bought(number="1", **changes):
 # -- with the shop's transaction ----------------------------------------------------------------------
 
 
-def test_the_row_is_rolled_back_with_the_order(unmapped, recorded):
+def test_the_row_is_rolled_back_with_the_order(unmapped, recorded, rf):
+    request = rf.post("/checkout/")
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        signals.emit_purchase(None, 1, items=["p1"], user_id=5)
+        signals.emit_purchase(request, 1, items=["p1"], user_id=5)
         raise ZeroDivisionError
     assert outbox.waiting() == 0
     assert recorded.events == []
     assert recorded.online.recent("u:5") == []
     with transaction.atomic():
-        assert signals.emit_purchase(None, 1, items=["p1"], user_id=5) == purchase_id("default", "1")
+        assert signals.emit_purchase(request, 1, items=["p1"], user_id=5) == purchase_id("default", "1")
         assert recorded.online.recent("u:5") == []
     recorded.events  # noqa: B018  (stores what the queue holds)
     assert [one.item_id for one in recorded.online.recent("u:5")] == ["p1"]
     assert outbox.waiting() == 1
+
+
+def test_who_denied_consent_is_a_customer_and_not_followed(unmapped, recorded, rf):
+    request = rf.post("/checkout/", HTTP_SEC_GPC="1")
+    request.COOKIES["_ml"] = sign(Identity(A, None, int(NOW.timestamp())))
+    signals.emit_purchase(request, 1, items=["p1"], user_id=5)
+    drain_outbox()
+    (row,) = rows(unmapped)
+    assert (row["user_id"], row["anonymous_id"], row["ip_prefix"]) == ("5", None, None)
+    recorded.events  # noqa: B018  (stores what the queue holds)
+    assert recorded.online.recent("u:5") == []
 
 
 def test_a_failure_of_ours_leaves_the_shops_transaction_as_it_was(unmapped, recorded, monkeypatch, caplog):

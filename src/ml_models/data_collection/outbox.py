@@ -76,6 +76,8 @@ def put(event: Event) -> bool:
             return False  # the shop's transaction fails, and the order with it
         _afterwards(alias, lambda: queue.put(lambda: event))
         return True
+    if event.consent is None:
+        return True  # nobody has said that the visit may be followed: the order is kept, and no more
     # Recent items are for the next page, so they need not survive anything.
     _afterwards(alias, lambda: queue.put(lambda: _remember(event)))
     return True
