@@ -1,20 +1,46 @@
-// Builds the tracker; `node build.mjs --out FILE` writes elsewhere (the staleness test does).
+// Builds the tracker, its source map and its types; `node build.mjs --out FILE` writes elsewhere (the staleness test does).
 import { build } from "esbuild";
+import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+
+const LIMIT = 5 * 1024; // bytes of the packed script
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values } = parseArgs({ options: { out: { type: "string" } } });
+const out = values.out ?? here("../src/ml_models/static/js/ml-tracking.js");
 
-await build({
+const { outputFiles } = await build({
   entryPoints: [here("src/main.ts")],
-  outfile: values.out ?? here("../src/ml_models/static/js/ml-tracking.js"),
+  // The map names the sources relative to the file's own place, wherever it is written.
+  outfile: here("../src/ml_models/static/js/ml-tracking.js"),
   absWorkingDir: here("."),
+  write: false,
   bundle: true,
   minify: true,
+  sourcemap: true,
   format: "iife",
   target: ["es2019"],
   charset: "utf8",
   legalComments: "none",
-  banner: { js: "/* Bunoraa ML tracker, Apache-2.0. Source: frontend/src */" },
+  banner: { js: "/* Bunoraa ML, Apache-2.0 */" },
 });
+const [map, script] = ["map", "js"].map((ending) => outputFiles.find((file) => file.path.endsWith("." + ending)));
+const size = gzipSync(script.contents, { level: 9 }).length;
+if (size > LIMIT) {
+  console.error(`ml-tracking.js has ${size} bytes packed, more than ${LIMIT}: make it smaller.`);
+  process.exit(1);
+}
+writeFileSync(out, script.contents);
+writeFileSync(out + ".map", map.contents);
+writeFileSync(out.replace(/\.js$/, ".d.ts"), types());
+console.log(`ml-tracking.js: ${size} of ${LIMIT} bytes packed`);
+
+/** The declarations of a shop that writes TypeScript: types.ts with the vocabulary in it. */
+function types() {
+  const source = (name) => readFileSync(here(`src/${name}.ts`), "utf8");
+  const names = source("vocabulary").match(/export type EventType =[^;]+;/)[0];
+  const own = source("types").replace(/^import .*\n+/m, "");
+  return `// Written by frontend/build.mjs from frontend/src/types.ts; do not edit.\n\n${names}\n\n${own}`;
+}

@@ -1,27 +1,36 @@
-/** A fresh UUIDv7: 48 bits of milliseconds, then random bits. Works on pages without TLS, where randomUUID is missing. */
+let count = 4096;
+
+/**
+ * A fresh UUIDv7: 48 bits of milliseconds, 12 of a counter that keeps the order within one, then random bits. Works on
+ * pages without TLS, where randomUUID is missing.
+ */
 export function uuid7(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  let milliseconds = Date.now();
-  for (let index = 5; index >= 0; index--) {
-    bytes[index] = milliseconds % 256;
-    milliseconds = Math.floor(milliseconds / 256);
+  const random = new Uint8Array(36).map(() => Math.random() * 256);
+  try {
+    crypto.getRandomValues(random);
+  } catch {
+    // a page that took `crypto` away: good enough to tell two events apart
   }
-  bytes[6] = (bytes[6]! & 15) | 112;
-  bytes[8] = (bytes[8]! & 63) | 128;
-  const hex = Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join("");
-  return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const time = Date.now().toString(16).padStart(12, "0");
+  const order = (count++).toString(16).slice(-3);
+  return (time.slice(0, 8) + "-" + time.slice(8) + "-7" + order + "-yxxx-xxxxxxxxxxxx").replace(/[xy]/g, (kind, at) =>
+    (kind === "x" ? random[at]! & 15 : (random[at]! & 3) | 8).toString(16),
+  );
 }
+
+/** When a UUIDv7 was made, milliseconds since 1970. */
+export const made = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 
 const IDLE = 30 * 60 * 1000; // a session ends after this many milliseconds without an event
 const KEY = "_ml_session";
 let inMemory = "";
 
-/** The session's id, shared by the tabs of this browser; kept in memory where storage is refused. */
-export function sessionId(): string {
+/** The session's id, shared by the tabs of this browser; kept in memory where storage is refused, or not `allowed`. */
+export function sessionId(allowed: boolean): string {
   const now = Date.now();
   let stored = inMemory;
   try {
-    stored = localStorage.getItem(KEY) || stored;
+    stored = (allowed && localStorage.getItem(KEY)) || stored;
   } catch {
     // storage is blocked: this page is its own session
   }
@@ -29,16 +38,25 @@ export function sessionId(): string {
   const current = id && now - Number(last) < IDLE ? id : uuid7();
   inMemory = current + "|" + now;
   try {
-    localStorage.setItem(KEY, inMemory);
+    if (allowed) localStorage.setItem(KEY, inMemory);
   } catch {
     // blocked or full, as above
   }
   return current;
 }
 
+/** Forget the session, here and in the browser. */
+export function forgetSession(): void {
+  inMemory = "";
+  localStorage.removeItem(KEY);
+}
+
 /** The id the server gave this page view (`Server-Timing: ml;desc="..."`), else a fresh one. */
 export function pageViewId(): string {
-  const [entry] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-  const timing = entry && entry.serverTiming && entry.serverTiming.find((one) => one.name === "ml");
-  return (timing && timing.description) || uuid7();
+  try {
+    const [entry] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    return entry!.serverTiming.find((one) => one.name === "ml")!.description || uuid7();
+  } catch {
+    return uuid7(); // no such header, or no such interface
+  }
 }

@@ -15,6 +15,9 @@ export interface WireEvent {
   data: Data;
 }
 
+/** Records an event of the page that is open; `now`: it does not wait for others. Returns its id. */
+export type Recorder = (type: EventType, data: Data, now?: boolean) => string;
+
 export interface Product extends Data {
   product_id: string | number;
   product_name?: string;
@@ -61,6 +64,8 @@ export interface Tracker {
   track(name: EventType | (string & {}), data?: Data): void;
   /** Send what waits now. */
   flush(): void;
+  /** What the visitor decided; kept in a cookie of this site. Denied: nothing is sent or kept any more. */
+  consent(state: "granted" | "denied"): void;
 }
 
 declare global {

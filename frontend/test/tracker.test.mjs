@@ -1,78 +1,10 @@
-// The built tracker in a page made of stand-ins; a real browser is driven from tests/api/test_browser.py.
+// The interface and the page's own events.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import vm from "node:vm";
+import { browser, code, element, page, UUID7 } from "./page.mjs";
 
-const code = readFileSync(new URL("../../src/ml_models/static/js/ml-tracking.js", import.meta.url), "utf8");
-const UUID7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-
-/** A page with the tracker loaded. `tick(ms)` lets time pass. */
-function page({ product, marked = [], timing, answers = [], fetch, storage = new Map(), beacon = true } = {}) {
-  const posts = [];
-  const beacons = [];
-  const listeners = {};
-  const timers = [];
-  let clock = 0;
-  const listen = (name, work) => (listeners[name] ??= []).push(work);
-  const document = {
-    currentScript: { dataset: { apiUrl: "/api/ml/track/" } },
-    readyState: "complete",
-    visibilityState: "visible",
-    referrer: "https://search.example/",
-    title: "Shop",
-    addEventListener: listen,
-    querySelector: () => (product === undefined ? null : { content: product }),
-    querySelectorAll: () => marked.map((id) => ({ getAttribute: () => id })),
-  };
-  const window = {
-    document,
-    location: { pathname: "/p/1/", search: "?x=1" },
-    performance: { getEntriesByType: () => (timing ? [{ serverTiming: [{ name: "ml", description: timing }] }] : []) },
-    localStorage: {
-      getItem: (key) => storage.get(key) ?? null,
-      setItem: (key, value) => storage.set(key, value),
-    },
-    navigator: { sendBeacon: (url, body) => (beacons.push(JSON.parse(body)), beacon) },
-    crypto: globalThis.crypto,
-    console: { debug() {} },
-    Blob,
-    addEventListener: listen,
-    setTimeout: (work, wait = 0) => (timers.push({ at: clock + wait, work }), timers.length),
-    clearTimeout: (id) => id && (timers[id - 1].work = () => {}),
-    fetch:
-      fetch ??
-      ((url, options) => {
-        posts.push({ url, ...options, body: JSON.parse(options.body) });
-        const status = answers.shift() ?? 200;
-        return Promise.resolve({ status, headers: { get: () => null }, text: async () => "" });
-      }),
-  };
-  window.window = window;
-  vm.runInNewContext(code, window);
-  const settle = () => new Promise((done) => setImmediate(done));
-  return {
-    api: window.BunoraaML,
-    window,
-    posts,
-    beacons,
-    storage,
-    emit: (name, event = {}) => (listeners[name] ?? []).forEach((work) => work(event)),
-    events: () => posts.flatMap((post) => post.body.events),
-    types: () => posts.flatMap((post) => post.body.events.map((event) => event.event_type)),
-    async tick(milliseconds) {
-      clock += milliseconds;
-      for (const timer of timers) {
-        if (timer.at <= clock) {
-          const work = timer.work;
-          timer.work = () => {};
-          work();
-        }
-      }
-      await settle();
-    },
-  };
-}
+const product = (id) => element("div", { "data-ml-product-id": id });
 
 test("a page and its product are viewed once each, in one request, at once", async () => {
   const shop = page({ product: "123", timing: "the-servers-id" });
@@ -106,10 +38,10 @@ test("without the server's id the page view has one of its own", async () => {
 });
 
 test("one marked element is the page's product, several are a list", async () => {
-  const one = page({ marked: ["7"] });
+  const one = page({ marked: [product("7")] });
   await one.tick(0);
   assert.deepEqual(one.types(), ["page_view", "product_view"]);
-  const several = page({ marked: ["7", "8"] });
+  const several = page({ marked: [product("7"), product("8")] });
   await several.tick(0);
   assert.deepEqual(several.types(), ["page_view"]);
 });
@@ -170,62 +102,6 @@ test("a product viewed by script and by page counts once and keeps what the scri
   assert.equal(views[0].data.product_name, "Shoes");
 });
 
-test("leaving the page sends what waits, by beacon where fetch fails", async () => {
-  const shop = page();
-  await shop.tick(0);
-  shop.api.track("click", {});
-  shop.emit("pagehide");
-  assert.deepEqual(shop.types(), ["page_view", "click"]);
-  shop.emit("pagehide");
-  assert.equal(shop.posts.length, 2, "nothing waits any more");
-
-  const cut = page({ fetch: () => { throw new TypeError("gone"); } });
-  cut.api.track("click", {});
-  cut.emit("pagehide");
-  assert.equal(cut.beacons.length, 1);
-  assert.deepEqual(cut.beacons[0].events.map((event) => event.event_type), ["page_view", "click"]);
-});
-
-test("what the server cannot take is sent again with the same ids", async () => {
-  for (const answer of [503, 429]) {
-    const shop = page({ answers: [answer] });
-    await shop.tick(0);
-    await shop.tick(5000);
-    assert.equal(shop.posts.length, 2);
-    const [first, second] = shop.events();
-    assert.equal(first.event_id, second.event_id);
-  }
-  const refused = page({ answers: [400] });
-  await refused.tick(0);
-  await refused.tick(60000);
-  assert.equal(refused.posts.length, 1, "what is wrong stays wrong");
-});
-
-test("a network that fails loses nothing while the page lives", async () => {
-  let broken = true;
-  const seen = [];
-  const shop = page({
-    fetch: (url, options) => {
-      if (broken) return Promise.reject(new TypeError("offline"));
-      seen.push(...JSON.parse(options.body).events);
-      return Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" });
-    },
-  });
-  await shop.tick(0);
-  broken = false;
-  await shop.tick(5000);
-  assert.deepEqual(seen.map((event) => event.event_type), ["page_view"]);
-});
-
-test("a fetch that throws at once is tried again later and does not hold the page up", async () => {
-  let calls = 0;
-  const shop = page({ fetch: () => { calls++; throw new TypeError("blocked"); } });
-  await shop.tick(0);
-  assert.equal(calls, 1);
-  await shop.tick(5000);
-  assert.equal(calls, 2);
-});
-
 test("a page from the back-forward cache is viewed again under a new id", async () => {
   const shop = page({ timing: "first", product: "1" });
   await shop.tick(0);
@@ -237,13 +113,13 @@ test("a page from the back-forward cache is viewed again under a new id", async 
 });
 
 test("tabs share a session, storage that refuses does not matter", async () => {
-  const storage = new Map();
-  const [first, second] = [page({ storage }), page({ storage })];
+  const within = browser();
+  const [first, second] = [page({ within }), page({ within })];
   await first.tick(0);
   await second.tick(0);
   assert.equal(first.events()[0].session_id, second.events()[0].session_id);
-  const refusing = { get() { throw new Error("denied"); }, set() { throw new Error("denied"); } };
-  const blocked = page({ storage: refusing });
+  const refuse = () => { throw new Error("denied"); };
+  const blocked = page({ more: { localStorage: { getItem: refuse, setItem: refuse } } });
   await blocked.tick(0);
   blocked.api.track("click", {});
   await blocked.tick(5000);
@@ -265,7 +141,68 @@ test("nothing is thrown into the page", async () => {
 
 test("loaded twice it counts once", async () => {
   const shop = page();
-  vm.runInNewContext(code, shop.window);
+  vm.runInContext(code, shop.window);
   await shop.tick(0);
   assert.deepEqual(shop.types(), ["page_view"]);
+});
+
+test("it works from a bundle, where there is no current script", async () => {
+  const script = { dataset: { apiUrl: "/shop/ml/track/" } };
+  const seen = [];
+  const shop = page({
+    more: { fetch: (url) => (seen.push(url), Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" })) },
+    data: { apiUrl: undefined },
+  });
+  await shop.tick(0);
+  assert.deepEqual(seen, ["/api/ml/track/"]);
+  shop.window.BunoraaML = undefined;
+  shop.document.currentScript = null;
+  shop.document.querySelector = (selector) => (selector === "script[data-api-url]" ? script : null);
+  vm.runInContext(code, shop.window);
+  await shop.tick(0);
+  assert.deepEqual(seen.slice(1), ["/shop/ml/track/"]);
+});
+
+test("a page that is loaded ahead of time is viewed when it is shown", async () => {
+  const shop = page({ more: {} });
+  const ahead = page({ within: browser() });
+  await shop.tick(0);
+  assert.equal(shop.of("page_view").length, 1);
+  ahead.document.prerendering = true;
+  ahead.window.BunoraaML = undefined;
+  ahead.document.currentScript = { dataset: { apiUrl: "/ahead/" } };
+  vm.runInContext(code, ahead.window);
+  await ahead.tick(0);
+  assert.equal(ahead.posts.filter((post) => post.url === "/ahead/").length, 0);
+  ahead.emit("prerenderingchange");
+  await ahead.tick(0);
+  assert.equal(ahead.posts.filter((post) => post.url === "/ahead/").length, 1);
+});
+
+test("?ml_debug tells the developer each event and what became of each request", async () => {
+  const quiet = page();
+  await quiet.tick(0);
+  assert.deepEqual(quiet.lines, []);
+  const within = browser();
+  const loud = page({ within, search: "?ml_debug", answers: [503] });
+  await loud.tick(0);
+  const words = loud.lines.map((line) => line.slice(0, 2).join(" "));
+  assert.ok(words.includes("ml-tracking page_view"), words);
+  assert.ok(loud.lines.some((line) => line[1] === "request" && line[2] === 503), words);
+  assert.ok(words.includes("ml-tracking waits"), words);
+  within.storage.set("_ml_debug", "1");
+  const stored = page({ within });
+  await stored.tick(0);
+  assert.ok(stored.lines.length > 0);
+});
+
+test("the meta element of a user is not read", async () => {
+  const asked = [];
+  const shop = page();
+  shop.document.querySelector = (selector) => (asked.push(selector), null);
+  await shop.tick(0);
+  shop.api.track("click", {});
+  shop.emit("pagehide");
+  assert.ok(!asked.some((selector) => selector.includes("user-id")));
+  assert.ok(shop.events().every((event) => !("user_id" in event)));
 });

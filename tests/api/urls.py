@@ -56,6 +56,14 @@ class Products(ListView):
         return page("list")
 
 
+def tagged(request):
+    template = engines["django"].from_string(
+        "{% load ml %}<!doctype html><html><head><title>tagged</title>{% ml_tracking %}</head><body>"
+        '<a id="away" href="/">Away</a></body></html>'
+    )
+    return HttpResponse(template.render({}, request))
+
+
 def emits(request, pk):
     emit_product_view(request, product=pk, source_page="category")
     return page(pk)
@@ -99,6 +107,7 @@ urlpatterns = [
     path("marked-view/<slug:key>/", MarkedView.as_view()),
     path("detail/<int:pk>/", ProductDetail.as_view()),
     path("bare/<int:pk>/", BareDetail.as_view()),
+    path("tagged/", tagged),
     path("list/", Products.as_view()),
     path("emits/<int:pk>/", emits),
     path("login/<int:pk>/", log_in),

@@ -1,0 +1,39 @@
+import { options } from "./page";
+
+export type Consent = "granted" | "denied" | "pending";
+
+const AGE = 395 * 86400; // lifetime of the cookie, seconds
+
+let chosen: Consent | undefined; // where the cookie cannot be kept
+
+const cookieName = (): string => options.consentCookie || "_ml_consent";
+
+/** What the visitor said on this site; undefined where nothing was said. */
+export function said(): Consent | undefined {
+  let cookies = "";
+  try {
+    cookies = document.cookie;
+  } catch {
+    // a sandboxed page has none
+  }
+  const found = cookies.match(`(?:^|; )${cookieName()}=(granted|denied)(?:;|$)`);
+  return found ? (found[1] as Consent) : chosen;
+}
+
+/** What holds now; asked anew each time, as the visitor may decide in another tab. */
+export const consent = (): Consent =>
+  said() ||
+  ((navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl && options.gpc !== "off"
+    ? "denied"
+    : options.consent === "required"
+      ? "pending"
+      : "granted");
+
+export const allowed = (): boolean => consent() === "granted";
+
+/** Keep what the visitor said. */
+export function keep(state: Consent): void {
+  chosen = state;
+  const secure = location.protocol === "https:" ? ";secure" : "";
+  document.cookie = `${cookieName()}=${state};path=/;max-age=${AGE};samesite=lax${secure}`;
+}

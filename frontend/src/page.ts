@@ -1,0 +1,56 @@
+/** Attributes of the script element, as `dataset` has them: `apiUrl`, `consent`, `clicks`, ... */
+export let options: DOMStringMap = {};
+
+/** What has to be done when a page view begins, and before it ends. */
+export const beginnings: (() => void)[] = [];
+export const endings: (() => void)[] = [];
+
+let debugging = false;
+
+/** With `?ml_debug` in the address or `_ml_debug` in localStorage: tell the shop's developer what happens. */
+export const tell = (...words: unknown[]): void => {
+  try {
+    if (debugging) console.log("ml-tracking", ...words);
+  } catch {
+    // a page without a console
+  }
+};
+
+/** No failure of the tracker is the page's. */
+export const safely =
+  <A extends unknown[]>(work: (...given: A) => void) =>
+  (...given: A): void => {
+    try {
+      work(...given);
+    } catch (error) {
+      tell(error);
+    }
+  };
+
+/** `work` with each of `all`; where one fails, the others have theirs all the same. */
+export const each = <T>(all: readonly T[], work: (one: T) => void): void => {
+  for (const one of all) safely(work)(one);
+};
+
+/** Read the script element; it has to be asked for while it runs, and knows nothing later. */
+export const readOptions = safely(() => {
+  // In a bundle or a module there is no current script: the element may stand anywhere.
+  const script = (document.currentScript || document.querySelector("script[data-api-url]")) as HTMLScriptElement | null;
+  if (script) options = script.dataset;
+  // The last one, as storage may be blocked.
+  debugging = /[?&]ml_debug/.test(location.search) || !!localStorage.getItem("_ml_debug");
+});
+
+/** Nobody sees the page. */
+export const hidden = (): boolean => document.visibilityState === "hidden";
+
+/** `work` at each of the events `names` (separated by blanks), before the page's own listeners can stop them. */
+export const listen = (target: EventTarget, names: string, work: (event: any) => void): void =>
+  each(names.split(" "), (name) =>
+    target.addEventListener(name, safely(work), { capture: true, passive: true }),
+  );
+
+export const later = (work: () => void, wait = 0): ReturnType<typeof setTimeout> => setTimeout(safely(work), wait);
+
+/** `work` once the page's code that runs now is done, even where the page is being left. */
+export const soon = (work: () => void): void => queueMicrotask(safely(work));

@@ -1,0 +1,137 @@
+// The events that no server has acknowledged yet, in IndexedDB, shared by all tabs of this site.
+import { made } from "./ids";
+import { each, safely } from "./page";
+import type { WireEvent } from "./types";
+
+/** An event as stored: before `due` (milliseconds since 1970) it belongs to the page that recorded it or sends it. */
+interface Stored {
+  event: WireEvent;
+  due: number;
+}
+
+const ROWS = 1000; // most events kept
+const SIZE = 1e6; // most characters kept
+const AGE = 72 * 3600 * 1000; // longest time an event is kept, milliseconds
+const LEASE = 30000; // how long a page has for sending what it took, milliseconds
+
+type Work = (store: IDBObjectStore, transaction: IDBTransaction) => void;
+
+let database: IDBDatabase | null | undefined; // null: there is none to be had
+let early: Work[] | undefined; // asked for while it opens
+// What this page may write before it looks at the whole again; the fuller the queue, the less.
+let rows = ROWS / 10;
+let room = SIZE / 10;
+let sweeping: IDBTransaction | undefined;
+
+const length = (event: WireEvent): number => JSON.stringify(event).length;
+
+/** Whether events can be kept beyond the page. */
+export const durable = (): boolean => database !== null;
+
+function run(work: Work): void {
+  try {
+    const transaction = database!.transaction("events", "readwrite");
+    work(transaction.objectStore("events"), transaction);
+  } catch (error) {
+    database = null; // from now on this page's memory has to do
+    throw error;
+  }
+}
+
+function use(work: Work): void {
+  if (database) return run(work);
+  if (database === null) return;
+  if (early) return void early.push(work);
+  early = [work];
+  const none = (): void => {
+    database = null;
+    early = undefined;
+  };
+  try {
+    const request = indexedDB.open("_ml", 1);
+    request.onupgradeneeded = safely(() => request.result.createObjectStore("events", { keyPath: "event.event_id" }));
+    request.onsuccess = safely(() => {
+      database = request.result;
+      database.onclose = () => (database = undefined); // its storage was cleared: the next use opens it again
+      const due = early!;
+      early = undefined;
+      each(due, run);
+    });
+    request.onerror = none;
+  } catch {
+    none();
+  }
+}
+
+/** Everything stored, oldest first, after what is too old or too much was removed. */
+function sweep(store: IDBObjectStore, then: (kept: Stored[]) => void): void {
+  sweeping = store.transaction;
+  const all = store.getAll() as IDBRequest<Stored[]>;
+  all.onsuccess = safely(() => {
+    const kept: Stored[] = [];
+    rows = ROWS;
+    room = SIZE;
+    for (const stored of all.result.reverse()) {
+      const id = stored.event.event_id;
+      rows--;
+      room -= length(stored.event);
+      if (rows < 0 || room < 0 || Date.now() - made(id) > AGE) store.delete(id);
+      else kept.unshift(stored);
+    }
+    rows /= 10;
+    room /= 10;
+    then(kept);
+  });
+}
+
+/** The page is going: a transaction that waits for it would hold up the pages after it. */
+export const interrupt = safely(() => sweeping && sweeping.abort());
+
+// Said at once: else the browser would wait for the page, and undo the writing of one that is gone.
+const commit = (transaction: IDBTransaction): void => transaction.commit && transaction.commit();
+
+/** Keep events; `saved` is called once they survive the page. Others may take them now (`free`), else after the lease. */
+export function put(events: WireEvent[], free: boolean, saved?: () => void): void {
+  if (!events.length) return;
+  const due = free ? 0 : Date.now() + LEASE;
+  use((store, transaction) => {
+    if (saved) transaction.oncomplete = safely(saved);
+    for (const event of events) {
+      store.put({ event, due });
+      rows--;
+      room -= length(event);
+    }
+    commit(transaction);
+  });
+  if (!free && (rows < 0 || room < 0)) use((store) => sweep(store, () => undefined));
+}
+
+/** Remove events. */
+export const drop = (events: WireEvent[]): void =>
+  use((store, transaction) => {
+    each(events, (event) => store.delete(event.event_id));
+    commit(transaction);
+  });
+
+/** Remove everything. */
+export const clear = (): void => use((store) => store.clear());
+
+/**
+ * Take at most `most` events that belong to no page; no other page gets them within the lease. `wait`: milliseconds
+ * until one may be free where none is now, 0 where nothing is left.
+ */
+export function claim(most: number, then: (events: WireEvent[], wait: number) => void): void {
+  use((store, transaction) => {
+    let taken: Stored[] = [];
+    let wait = 0;
+    transaction.oncomplete = safely(() => then(taken.map((stored) => stored.event), wait));
+    transaction.onabort = safely(() => then([], 0));
+    sweep(store, (kept) => {
+      const now = Date.now();
+      taken = kept.filter((stored) => stored.due <= now).slice(0, most);
+      each(taken, ({ event }) => store.put({ event, due: now + LEASE }));
+      wait = kept.length && Math.min(...kept.map((stored) => stored.due)) - now + 100;
+      commit(transaction);
+    });
+  });
+}

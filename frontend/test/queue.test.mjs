@@ -1,0 +1,197 @@
+// The browser's own queue: what is not acknowledged is in it, and one tab sends it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { browser, page } from "./page.mjs";
+
+const LEASE = 30000;
+const quiet = { engagement: "off" };
+const types = (stored) => stored.map((one) => one.event.event_type);
+
+test("an event is in the queue until it is acknowledged", async () => {
+  const shop = page({ data: quiet });
+  shop.network.held = true;
+  await shop.tick(0);
+  assert.deepEqual(types(await shop.queued()), ["page_view"], "sent, not answered");
+  shop.network.open.forEach((answer) => answer());
+  await shop.tick(0);
+  assert.deepEqual(await shop.queued(), []);
+  shop.api.track("click", { n: 1 });
+  await shop.tick(0);
+  assert.deepEqual(types(await shop.queued()), ["click"], "waiting for its batch");
+});
+
+test("what an event was completed with is in the queue as well", async () => {
+  const shop = page({ product: "1", data: quiet });
+  shop.network.held = true;
+  shop.api.trackProductView({ product_id: "1", product_name: "Tea" });
+  await shop.tick(0);
+  const stored = (await shop.queued()).find((one) => one.event.event_type === "product_view");
+  assert.equal(stored.event.data.product_name, "Tea");
+});
+
+test("a page that was left with events in hand: the next one sends them, with the same ids", async () => {
+  const within = browser();
+  const first = page({ within, data: quiet });
+  await first.tick(0);
+  first.network.held = true; // the page is gone before the answer
+  first.api.trackPurchase({ order_id: "1" });
+  first.api.track("click", {});
+  first.emit("pagehide");
+  await first.tick(0);
+  const second = page({ within, data: quiet });
+  await second.tick(0);
+  const again = second.events().filter((event) => event.event_type !== "page_view");
+  assert.deepEqual(again.map((event) => event.event_type).sort(), ["click", "purchase"]);
+  const sent = first.events().map((event) => event.event_id);
+  assert.ok(again.every((event) => sent.includes(event.event_id)));
+  assert.deepEqual(await second.queued(), []);
+});
+
+test("a page that was killed: its events are sent once it can no longer be sending them", async () => {
+  const within = browser();
+  const killed = page({ within, data: quiet });
+  killed.network.held = true;
+  await killed.tick(0);
+  const next = page({ within, data: quiet });
+  await next.tick(0);
+  assert.deepEqual(next.types(), ["page_view"]);
+  within.clock += LEASE;
+  await next.tick(200);
+  assert.equal(next.of("page_view").length, 2);
+  assert.deepEqual(await next.queued(), []);
+});
+
+test("500 events of 8 tabs without a network are sent once each, by one tab", async () => {
+  const within = browser();
+  const tabs = Array.from({ length: 8 }, () => page({ within, data: quiet }));
+  for (const tab of tabs) {
+    await tab.tick(0);
+    tab.network.offline = true;
+  }
+  for (let n = 0; n < 500; n++) {
+    within.clock++;
+    tabs[n % 8].api.track("offline", { n });
+  }
+  await tabs[0].tick(0);
+  for (const tab of tabs) await tab.tick(5000);
+  assert.equal((await tabs[0].queued()).length, 500);
+  // All of them are gone without a farewell; one comes back.
+  const back = page({ within, data: quiet });
+  await back.tick(0);
+  within.clock += LEASE;
+  for (let step = 0; step < 20; step++) await back.tick(200);
+  const numbers = back.of("custom").map((event) => event.data.n);
+  assert.equal(numbers.length, 500);
+  assert.equal(new Set(numbers).size, 500);
+  assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b), "the oldest first");
+  assert.ok(Math.max(...back.posts.map((post) => post.body.events.length)) <= 50);
+  assert.deepEqual(await back.queued(), []);
+});
+
+test("two tabs that come back at once do not send the same, with locks or without", async () => {
+  for (const locks of [true, false]) {
+    const within = browser();
+    if (!locks) within.locks = undefined;
+    const left = page({ within, data: quiet });
+    await left.tick(0);
+    left.network.offline = true;
+    for (let n = 0; n < 120; n++) left.api.track("offline", { n });
+    left.emit("pagehide");
+    await left.tick(0);
+    const pair = [page({ within, data: quiet }), page({ within, data: quiet })];
+    await Promise.all(pair.map((one) => one.tick(0)));
+    for (let step = 0; step < 4; step++) for (const one of pair) await one.tick(5001);
+    const numbers = pair.flatMap((one) => one.of("custom").map((event) => event.data.n));
+    assert.equal(numbers.length, 120, `locks: ${locks}`);
+    assert.equal(new Set(numbers).size, 120);
+    if (locks) assert.ok(pair.some((one) => one.of("custom").length === 0), "one sender");
+  }
+});
+
+test("a page that goes to the back/forward cache holds no lock", async () => {
+  const within = browser();
+  const left = page({ within, data: quiet });
+  await left.tick(0);
+  left.network.offline = true;
+  left.api.track("offline", {});
+  left.emit("pagehide");
+  await left.tick(0);
+  const sender = page({ within, data: quiet });
+  sender.network.held = true;
+  await sender.tick(0);
+  assert.ok(within.locks.held.has("_ml"), "sending");
+  sender.emit("pagehide");
+  await sender.tick(0);
+  assert.ok(!within.locks.held.has("_ml"));
+});
+
+test("a burst without a network is kept whole, however the page makes it", async () => {
+  const shop = page({ data: quiet });
+  await shop.tick(0);
+  shop.network.offline = true;
+  for (const start of [0, 300]) {
+    for (let n = start; n < start + 300; n++) shop.api.track("offline", { n });
+    await shop.tick(1);
+  }
+  const kept = await shop.queued();
+  assert.equal(new Set(kept.map((one) => one.event.data.n)).size, 600);
+});
+
+test("the queue is bounded in number, the oldest go first", async () => {
+  const shop = page({ data: quiet });
+  await shop.tick(0);
+  shop.network.offline = true;
+  for (let n = 0; n < 1300; n++) {
+    shop.api.track("offline", { n });
+    if (n % 10 === 9) await shop.tick(1);
+  }
+  const kept = await shop.queued();
+  assert.ok(kept.length <= 1000, `${kept.length}`);
+  assert.ok(kept.length >= 990);
+  assert.equal(kept.at(-1).event.data.n, 1299);
+  assert.ok(kept[0].event.data.n >= 300);
+});
+
+test("the queue is bounded in size", async () => {
+  const shop = page({ data: quiet });
+  await shop.tick(0);
+  shop.network.offline = true;
+  for (let n = 0; n < 200; n++) {
+    shop.api.track("offline", { n, text: "x".repeat(10000) });
+    await shop.tick(1);
+  }
+  const kept = await shop.queued();
+  const size = kept.reduce((sum, one) => sum + JSON.stringify(one.event).length, 0);
+  assert.ok(size <= 1e6, `${size}`);
+  assert.ok(size >= 9e5);
+  assert.equal(kept.at(-1).event.data.n, 199);
+});
+
+test("after 72 hours an event is dropped", async () => {
+  for (const [hours, left] of [[71, 1], [73, 0]]) {
+    const within = browser();
+    const shop = page({ within, data: quiet });
+    await shop.tick(0);
+    shop.network.offline = true;
+    shop.api.track("offline", {});
+    shop.emit("pagehide");
+    await shop.tick(0);
+    within.clock += hours * 3600 * 1000;
+    const next = page({ within, data: quiet });
+    await next.tick(0);
+    assert.equal(next.of("custom").length, left, hours);
+    assert.deepEqual(await next.queued(), []);
+  }
+});
+
+test("a database that fails costs nothing while the page lives", async () => {
+  const fail = () => {
+    throw new Error("SecurityError");
+  };
+  const shop = page({ data: quiet, more: { indexedDB: { open: fail } } });
+  shop.network.offline = true;
+  await shop.tick(0);
+  shop.network.offline = false;
+  await shop.tick(5001);
+  assert.deepEqual(shop.types(), ["page_view"]);
+});

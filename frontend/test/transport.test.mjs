@@ -1,0 +1,165 @@
+// From the page to the server: batches, limits of the browser, answers, waiting.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { browser, page } from "./page.mjs";
+
+const nowhere = () => browser({ database: false });
+const ids = (post) => post.body.events.map((event) => event.event_id);
+
+/** A page whose own view is acknowledged. */
+async function opened(options) {
+  const shop = page(options);
+  await shop.tick(0);
+  return shop;
+}
+
+test("leaving the page sends what waits", async () => {
+  const shop = await opened({ data: { engagement: "off" } });
+  shop.api.track("click", {});
+  shop.emit("pagehide");
+  assert.deepEqual(shop.types(), ["page_view", "click"]);
+  shop.emit("pagehide");
+  assert.equal(shop.posts.length, 2, "nothing waits any more");
+});
+
+test("what the page records after the tracker was told that it goes is sent too, together", async () => {
+  const shop = await opened({ data: { engagement: "off" } });
+  shop.emit("pagehide");
+  for (let n = 0; n < 30; n++) shop.api.track("late", { n });
+  await shop.tick(0);
+  assert.equal(shop.posts.length, 2);
+  assert.equal(shop.posts[1].body.events.length, 30);
+  assert.equal(shop.posts[1].keepalive, true);
+});
+
+test("a page that is left asks for no more than a browser lets go with it", async () => {
+  const shop = await opened({ data: { engagement: "off" } });
+  shop.network.held = true;
+  for (let n = 0; n < 100; n++) shop.api.track("heavy", { n, text: "ü".repeat(500) });
+  shop.emit("pagehide");
+  await shop.tick(0);
+  const going = shop.posts.slice(1).filter((post) => post.keepalive);
+  assert.ok(going.length >= 1);
+  assert.ok(going.length <= 9, `${going.length} requests`);
+  const bytes = going.reduce((sum, post) => sum + post.size, 0);
+  assert.ok(bytes <= 60 * 1024, `${bytes} bytes`);
+  assert.ok(bytes > 30 * 1024, "what fits is used");
+});
+
+test("requests under way count, and an answer gives their share back", async () => {
+  const shop = await opened({ data: { engagement: "off" } });
+  shop.network.held = true;
+  for (let n = 0; n < 120; n++) shop.api.track("light", { n });
+  assert.equal(shop.posts.length, 13);
+  assert.equal(shop.posts.filter((post) => post.keepalive).length, 1 + 9);
+  shop.network.held = false;
+  shop.network.open.forEach((answer) => answer());
+  await shop.tick(0);
+  shop.api.track("light", {});
+  shop.api.flush();
+  assert.equal(shop.posts.at(-1).keepalive, true);
+});
+
+test("where fetch fails at the end the browser is asked to take the body, and its answer is believed", async () => {
+  for (const [taken, left] of [[true, 0], [false, 1]]) {
+    const within = nowhere();
+    let broken = true;
+    const seen = [];
+    const fetch = (url, options) => {
+      if (broken) throw new TypeError("gone");
+      seen.push(...JSON.parse(options.body).events);
+      return Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" });
+    };
+    const shop = page({ within, fetch, beacon: taken, data: { engagement: "off" } });
+    shop.emit("pagehide");
+    assert.equal(shop.beacons.length, 1);
+    assert.deepEqual(shop.beacons[0].events.map((event) => event.event_type), ["page_view"]);
+    broken = false;
+    shop.show(true);
+    await shop.tick(3600000);
+    assert.equal(seen.length, left, "kept where the browser refused");
+  }
+});
+
+test("what the server cannot take is sent again with the same ids, after a random time that doubles", async () => {
+  for (const answer of [503, 429, 500, 408]) {
+    const shop = await opened({ within: nowhere(), answers: [answer, answer] });
+    await shop.tick(4999); // half of 2 x 5 s
+    assert.equal(shop.posts.length, 1, answer);
+    await shop.tick(2);
+    assert.equal(shop.posts.length, 2);
+    await shop.tick(9999); // half of 4 x 5 s
+    assert.equal(shop.posts.length, 2);
+    await shop.tick(3);
+    assert.equal(shop.posts.length, 3);
+    assert.deepEqual(ids(shop.posts[0]), ids(shop.posts[2]));
+    assert.notEqual(shop.posts[0].body.meta.batch_id, shop.posts[2].body.meta.batch_id);
+    await shop.tick(3600000);
+    assert.equal(shop.posts.length, 3, "acknowledged");
+  }
+});
+
+test("Retry-After is kept, in seconds and as a date, and an absurd one is cut to an hour", async () => {
+  const date = new Date(Date.UTC(2026, 0, 5, 12, 2)).toUTCString(); // two minutes after the page was opened
+  for (const [retry, wait] of [["120", 120000], [date, 120000], ["999999999", 3600000], ["-5", 0], ["soon", 0], ["0", 0]]) {
+    const shop = await opened({ within: nowhere(), random: 0, answers: [{ status: 429, retry }] });
+    if (wait) await shop.tick(wait - 1);
+    assert.equal(shop.posts.length, 1, retry);
+    await shop.tick(2);
+    assert.equal(shop.posts.length, 2, retry);
+  }
+});
+
+test("while it waits it sends nothing, not even at the end, where the events are safe", async () => {
+  const shop = await opened({ answers: [{ status: 429, retry: "60" }] });
+  for (let n = 0; n < 25; n++) shop.api.track("click", { n });
+  shop.api.trackPurchase({ order_id: "1" });
+  await shop.tick(30000);
+  shop.emit("pagehide");
+  assert.equal(shop.posts.length, 1);
+});
+
+test("what is wrong stays wrong and is not sent again", async () => {
+  for (const status of [400, 401, 403, 404, 405, 413]) {
+    const shop = await opened({ within: nowhere(), answers: [status] });
+    await shop.tick(3600000);
+    assert.equal(shop.posts.length, 1, status);
+  }
+});
+
+test("a batch that is too large is split until it is taken", async () => {
+  const shop = await opened({ data: { engagement: "off" } });
+  shop.window.fetch = ((real) => (url, options) => {
+    const count = JSON.parse(options.body).events.length;
+    real(url, options);
+    return Promise.resolve({ status: count > 3 ? 413 : 200, headers: { get: () => null }, text: async () => "" });
+  })(shop.window.fetch);
+  for (let n = 0; n < 10; n++) shop.api.track("large", { n });
+  await shop.tick(0);
+  const taken = shop.posts.slice(1).filter((post) => post.body.events.length <= 3);
+  assert.deepEqual(taken.flatMap((post) => post.body.events.map((event) => event.data.n)).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.deepEqual(await shop.queued(), []);
+});
+
+test("the network coming back ends the waiting", async () => {
+  const shop = page({ within: nowhere() });
+  shop.network.offline = true;
+  await shop.tick(0);
+  assert.equal(shop.posts.length, 0);
+  shop.network.offline = false;
+  shop.emit("online");
+  assert.deepEqual(shop.types(), ["page_view"]);
+});
+
+test("memory is bounded", async () => {
+  const shop = page({ within: nowhere() });
+  shop.network.offline = true;
+  await shop.tick(0);
+  for (let n = 0; n < 1000; n++) shop.api.track("click", { n });
+  await shop.tick(0);
+  shop.network.offline = false;
+  shop.emit("online");
+  await shop.tick(0);
+  assert.ok(shop.events().length <= 200);
+  assert.equal(shop.events()[0].event_type, "page_view", "the oldest are kept: they explain the others");
+});
