@@ -97,9 +97,9 @@ def test_views_arrive_exactly_once(shop, recorded, browser):
     wait_for(page, lambda: len(js(recorded)) >= 5)
     page.evaluate("BunoraaML.flush()")
     cookie = {one["name"]: one for one in context.cookies()}["_ml"]
+    found = js(recorded)
     context.close()
 
-    found = js(recorded)
     assert Counter((event.event_type, event.product_id, event.page_url) for event in found) == {
         ("page_view", None, "/marked/tea/"): 1,
         ("product_view", "tea", "/marked/tea/"): 1,
@@ -132,7 +132,8 @@ def test_what_tabs_recorded_offline_arrives_with_the_next_visit(shop, recorded, 
     for n in range(30):
         tabs[n % 2].evaluate(f"BunoraaML.track('offline', {{n: {n}}})")
     for tab in tabs:
-        tab.close(run_before_unload=True)
+        with tab.expect_event("close"):
+            tab.close(run_before_unload=True)
     assert [event for event in js(recorded) if event.event_type == "custom"] == []
     context.set_offline(False)
     page = context.new_page()
@@ -163,6 +164,7 @@ def test_a_page_comes_back_from_memory_as_a_new_view(shop, recorded, browser):
 
 def test_before_consent_not_a_byte_leaves_or_stays(shop, settings, recorded, browser):
     settings.ML_PRIVACY = {"consent": "required"}
+    recorded.install()  # a change of settings resets what was in force
     context = browser.new_context()
     page = context.new_page()
     requests = []
