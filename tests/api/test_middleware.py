@@ -114,6 +114,37 @@ def test_a_page_from_a_cache_announces_the_view_it_is_now(recorded):
     assert response["Server-Timing"] == f'db;desc="a,b", ml;desc="{event.page_view_id}", xml;desc="x"'
 
 
+class Between:
+    """A middleware of the shop's own."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+
+@pytest.mark.parametrize("between", [[], ["tests.api.test_middleware.Between"]], ids=["side by side", "apart"])
+@pytest.mark.parametrize("order", [1, -1], ids=["as in the guide", "the other way round"])
+def test_the_two_classes_record_one_sighting(client, recorded, settings, between, order):
+    first, second = ["ml.middleware.MLTrackingMiddleware", "ml.middleware.MLProductTrackingMiddleware"][::order]
+    settings.MIDDLEWARE = [first, *between, second]
+    response = client.get("/marked/7/")
+    assert sorted(event.event_type for event in recorded.events) == ["page_view", "product_view"]
+    assert {event.page_view_id for event in recorded.events} == {timing(response)}
+    assert len({event.event_id for event in recorded.events}) == 2
+    assert response["Server-Timing"].count("ml;desc=") == 1
+
+
+def test_the_id_of_an_event_is_the_uuid5_of_its_page_view(client, recorded):
+    import uuid
+
+    from ml_models.core.event import NAMESPACE
+
+    view = timing(client.get("/"))
+    assert recorded.events[0].event_id == str(uuid.uuid5(NAMESPACE, f"middleware:page_view:{view}"))
+
+
 def test_a_language_prefix_does_not_hide_excluded_paths(recorded):
     request = RequestFactory().get("/de/admin/x/")
     request.LANGUAGE_CODE = "de"

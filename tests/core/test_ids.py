@@ -1,5 +1,10 @@
+import os
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime
+
+import pytest
 
 from ml_models.core import clock
 from ml_models.core.ids import uuid7
@@ -20,3 +25,20 @@ def test_begins_with_the_milliseconds_of_the_clock_in_force():
 
 def test_is_never_the_same():
     assert len({uuid7() for _ in range(2000)}) == 2000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_parent_and_child_never_make_the_same():
+    uuid7()
+    code = """
+import os
+from ml_models.core.ids import uuid7
+uuid7()
+pid = os.fork()
+tails = {uuid7()[24:] for _ in range(300)}
+if pid:
+    os.waitpid(pid, 0)
+print(*tails, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(set(done.stdout.split())) == 600

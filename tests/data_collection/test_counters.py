@@ -45,6 +45,16 @@ def test_nothing_counted_writes_nothing(tmp_path):
     assert counters.totals(tmp_path / "counters") == {}
 
 
+def test_what_could_not_be_written_is_written_with_the_next_save(tmp_path):
+    counters.add("overflow.queue_full", 3)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        counters.save(tmp_path / "file" / "counters")
+    assert counters.unsaved()
+    counters.save(tmp_path)
+    assert counters.totals(tmp_path) == {"overflow.queue_full": 3}
+
+
 def test_old_files_go(tmp_path):
     counters.add("old")
     counters.save(tmp_path)

@@ -1,6 +1,7 @@
 """Ids: how long one may be, and time-ordered ones."""
 
 import os
+from datetime import datetime
 
 from ml_models.core import clock
 
@@ -9,14 +10,31 @@ __all__ = ["MAX_ID", "uuid7"]
 MAX_ID = 200
 """Longest id of a product or variant anywhere: in events, tables, files and requests; characters."""
 
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""Hexadecimal digit -> the digit with its two upper bits as RFC 9562 wants them."""
+_tails: list[str] = []
+"""Random ends of the next ids: a page waits for its id, and asking the system for each costs more than the rest."""
 
-def uuid7() -> str:
-    """A fresh UUIDv7 (RFC 9562): 48 bits of milliseconds by the clock in force, then 74 random bits.
+os.register_at_fork(after_in_child=_tails.clear)  # or parent and child would hand out the same
+
+
+def _more() -> str:
+    """Make some ends ready and hand one out."""
+    digits = os.urandom(10 * 128).hex()
+    parts = [digits[place : place + 20] for place in range(0, len(digits), 20)]
+    made = [f"-7{part[:3]}-{_VARIANT[part[3]]}{part[4:7]}-{part[7:19]}" for part in parts]
+    _tails.extend(made[1:])  # in one step: threads share the list
+    return made[0]
+
+
+def uuid7(at: datetime | None = None) -> str:
+    """A fresh UUIDv7 (RFC 9562): 48 bits of milliseconds by the clock in force (or of `at`), then 74 random bits.
 
     The standard library has it from Python 3.14 on.
     """
-    value = int(clock.now().timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
-    value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
-    digits = f"{value:032x}"  # a page waits for this: half the time of a `uuid.UUID`
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    time = f"{int((at or clock.now()).timestamp() * 1000):012x}"
+    try:
+        tail = _tails.pop()
+    except IndexError:
+        tail = _more()
+    return f"{time[:8]}-{time[8:]}{tail}"

@@ -65,10 +65,14 @@ def save(folder: Path) -> None:
         counts, _unsaved = dict(_counts), False
         _started = _started or f"{clock.now():%Y%m%d%H%M%S%f}"
         name = f"{socket.gethostname()}-{os.getpid()}-{_started}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.partial"
-    partial.write_bytes(msgspec.json.encode(counts))
-    partial.replace(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{name}.partial"
+        partial.write_bytes(msgspec.json.encode(counts))
+        partial.replace(folder / name)
+    except OSError:
+        _unsaved = True  # a full disk has room again one day
+        raise
 
 
 def totals(folder: Path) -> dict[str, int]:

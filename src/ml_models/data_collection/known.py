@@ -9,19 +9,27 @@ from django.utils.functional import LazyObject, empty
 from ml_models.core.ids import uuid7
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.http import HttpRequest
 
 __all__ = ["known_user", "page_view_id"]
 
 
+def _state(request: HttpRequest) -> dict[str, Any]:
+    state = request.__dict__
+    inner = state.get("_request")  # a REST framework's request wraps Django's
+    return state if inner is None else inner.__dict__
+
+
 def known_user(request: HttpRequest) -> str | None:
     """External id of the request's user, "" for a guest, where the shop's own code has already read it; else None."""
-    state = getattr(request, "_request", request).__dict__  # a REST framework's request wraps Django's
+    state = _state(request)
     user: Any = state.get("_cached_user") or state.get("_acached_user")
     if user is None:
         user = state.get("user")
         if isinstance(user, LazyObject):
-            user = user._wrapped
+            user = object.__getattribute__(user, "_wrapped")  # past the one of the proxy, which is slow
             if user is empty:
                 return None
     if user is None:
@@ -29,10 +37,13 @@ def known_user(request: HttpRequest) -> str | None:
     return str(user.pk) if getattr(user, "is_authenticated", False) else ""
 
 
-def page_view_id(request: HttpRequest) -> str:
-    """Id of this page view, the same for every event of the request and, by `Server-Timing`, for the tracker."""
-    state = getattr(request, "_request", request).__dict__
+def page_view_id(request: HttpRequest, at: datetime | None = None) -> str:
+    """Id of this page view, the same for every event of the request and, by `Server-Timing`, for the tracker.
+
+    `at`: the present, where the caller has asked the clock already.
+    """
+    state = _state(request)
     found: str | None = state.get("ml_page_view_id")
     if found is None:
-        found = state["ml_page_view_id"] = uuid7()
+        found = state["ml_page_view_id"] = uuid7(at)
     return found

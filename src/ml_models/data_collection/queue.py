@@ -13,6 +13,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,8 +32,19 @@ __all__ = ["BackgroundQueue", "queue"]
 
 logger = logging.getLogger("bunoraa.ml")
 
-Entry = Callable[[], "Event | None"]
-"""Builds an event away from the request; None where there is nothing to record. Raises `InvalidEvent`."""
+SLICE = 2
+"""Entries the thread builds in one go: a page that comes then waits for the interpreter some 50 us at most."""
+PAUSE = 0.00005
+"""Pause after a slice, in which a page gets the interpreter; seconds."""
+GENTLE = 64
+"""Entries stored at once as long as there are gaps between pages."""
+CROWDED = 0.002
+"""A pause that took this long says that pages run without a gap: the thread got the interpreter only because Python
+takes it from the page after its switch interval (5 ms). Many short slices would then hold up many pages; the thread
+takes few long ones instead. Seconds."""
+
+Entry = Callable[[], "Event | list[Event] | None"]
+"""Builds an event, or several, away from the request; None where there is nothing to record. Raises `InvalidEvent`."""
 
 
 class BackgroundQueue:
@@ -60,6 +72,7 @@ class BackgroundQueue:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._asleep = True
 
     def __len__(self) -> int:
         """Entries that wait."""
@@ -72,10 +85,9 @@ class BackgroundQueue:
                 logger.warning("The event queue is full: entries are dropped and counted (overflow.queue_full).")
             return False
         self._entries.append(entry)
-        if self.automatic and (self._thread is None or not self._thread.is_alive()):
-            self._start()
-        if not self._wake.is_set():
-            self._wake.set()
+        # Set by the thread before it looks whether anything waits, so that no entry is overlooked.
+        if self._asleep:
+            self._rouse()
         return True
 
     def flush(self) -> int:
@@ -86,9 +98,20 @@ class BackgroundQueue:
         stored = 0
         with self._flushing:
             while self._entries:
-                batch = self._batch or get_settings().data_collection.batch_size
-                stored += self._store(min(batch, len(self._entries)))
+                stored += self._store(self._next())
         return stored
+
+    def _next(self, most: int | None = None) -> int:
+        batch = self._batch or get_settings().data_collection.batch_size
+        return min(batch, len(self._entries), most or batch)
+
+    def _flush_gently(self) -> None:
+        """The same, leaving the interpreter to the pages in between."""
+        breath = _Breath()
+        while self._entries and not self._stop.is_set():
+            with self._flushing:
+                self._store(self._next(None if breath.crowded else GENTLE), breath)
+        self.flush()
 
     def close(self, deadline: float = 2.0) -> None:
         """Store what waits and end the thread, within `deadline` seconds; what is left is counted as lost."""
@@ -109,44 +132,59 @@ class BackgroundQueue:
             size=self._size, batch=self._batch, linger=self._linger, retry=self._retry, automatic=self.automatic
         )
 
-    def _start(self) -> None:
-        with self._lock:
-            alive = self._thread is not None and self._thread.is_alive()
-            if not alive and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="ml-events", daemon=True)
-                self._thread.start()
+    def _rouse(self) -> None:
+        if not self.automatic:
+            return
+        if self._thread is None or not self._thread.is_alive():
+            with self._lock:
+                alive = self._thread is not None and self._thread.is_alive()
+                if not alive and not self._stop.is_set():
+                    self._thread = threading.Thread(target=self._run, name="ml-events", daemon=True)
+                    self._thread.start()
+        self._wake.set()
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._stop.wait(self._linger)
-            self._wake.clear()
-            try:
-                self.flush()
-            except SpoolError:
-                if counters.add("queue.spool_failed") % 60 == 1:
-                    logger.exception("Events cannot be stored; they wait in memory, at most %d.", self._size)
-                self._wake.set()
-                if self._stop.wait(self._retry):
+        try:
+            while True:
+                self._asleep = True
+                if not self._entries:
+                    self._wake.wait()
+                self._asleep = False
+                self._stop.wait(self._linger)
+                self._wake.clear()
+                stored = self._work()
+                if self._stop.is_set() and (not stored or not self._entries):
                     return
-            except Exception:  # the thread must live on: without it every later event of this process is lost
-                counters.add("queue.failed")
-                logger.exception("Events could not be recorded; the next ones are tried again.")
-            finally:
-                close_old_connections()
-                save_counts()
-            if self._stop.is_set() and not self._entries:
-                return
+                if not stored:
+                    self._stop.wait(self._retry)
+        finally:
+            self._asleep = True  # whatever ended the thread: the next entry starts another
 
-    def _store(self, number: int) -> int:
+    def _work(self) -> bool:
+        """Store what waits; False where it has to be tried again."""
+        try:
+            self._flush_gently()
+            return True
+        except SpoolError:
+            if counters.add("queue.spool_failed") % 60 == 1:
+                logger.exception("Events cannot be stored; they wait in memory, at most %d.", self._size)
+        except Exception:  # the thread must live on: without it every later event of this process is lost
+            if counters.add("queue.failed") % 60 == 1:
+                logger.exception("Events could not be recorded; they are tried again.")
+        finally:
+            close_old_connections()
+            save_counts()
+        return False
+
+    def _store(self, number: int, breath: _Breath | None = None) -> int:
         # Imported here: the collector and its stores are not needed to take entries.
         from ml_models.data_collection import collector
 
         entries = [self._entries[index] for index in range(number)]
         events: list[Event] = []
-        for entry in entries:
+        for place, entry in enumerate(entries, 1):
             try:
-                event = entry()
+                built = entry()
             except InvalidEvent as error:
                 counters.add(f"rejected.{error.reason}")
                 logger.warning("An event of the shop's own code was refused: %s", error)
@@ -154,14 +192,30 @@ class BackgroundQueue:
                 counters.add("queue.entry_failed")
                 logger.exception("An event could not be built.")
             else:
-                if event is not None:
-                    events.append(event)
+                if built is not None:
+                    events += built if isinstance(built, list) else [built]
+            if breath is not None:
+                breath.after(place)
         if events:
             collector.store(events)
         # Only now: where the spool refuses, the entries wait for the next try. Their thread alone removes entries.
         for _ in range(number):
             self._entries.popleft()
         return len(events)
+
+
+class _Breath:
+    """Pauses between slices of the thread's work, as long as there are gaps between pages."""
+
+    def __init__(self) -> None:
+        self.crowded = False
+
+    def after(self, place: int) -> None:
+        """Pause where a slice ends; `place`: entries built so far."""
+        if not self.crowded and place % SLICE == 0:
+            began = time.perf_counter()
+            time.sleep(PAUSE)
+            self.crowded = time.perf_counter() - began > CROWDED
 
 
 def save_counts() -> None:
