@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from ml_models.core.ids import MAX_ID
 
 __all__ = [
+    "Erasure",
     "ModelVersion",
     "OnlineInteraction",
     "OutboxEvent",
@@ -200,3 +201,24 @@ class SyncState(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Erasure(models.Model):
+    """A user or visitor who was forgotten: what of him is still on the way to the lake is dropped when it arrives.
+
+    Written by `data_collection.tombstones` only. `subject` is a keyed hash, so the row names nobody.
+    """
+
+    subject = models.CharField(max_length=64, primary_key=True)
+    at = UtcDateTimeField()
+    expires_at = UtcDateTimeField()
+    orders = models.CharField(max_length=8, default="key")
+    done_at = UtcDateTimeField(null=True, blank=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("erasure")
+        indexes = [models.Index(fields=["expires_at"], name="ml_erasure_expires_at")]
+
+    def __str__(self) -> str:
+        return f"{self.subject[:8]} {self.at:%Y-%m-%d}"

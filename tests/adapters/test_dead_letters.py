@@ -143,3 +143,35 @@ def test_threads_write_whole_lines(tmp_path):
     for thread in threads:
         thread.join()
     assert len(list(letters)) == 100
+
+
+def test_erasing_removes_what_is_named_and_keeps_the_rest(tmp_path):
+    letters = DeadLetters(tmp_path, segment_bytes=300)
+    for number in range(20):
+        letters.write("bad", "", b"mine" if number % 3 == 0 else b"other %d" % number)
+    (tmp_path / "00000001-20250101.partial").write_bytes(b"mine, of a killed replay")
+    segment = sorted(tmp_path.glob("*.jsonl"))[-1]
+    with segment.open("ab") as file:
+        file.write(b'{"at": "half of mine')
+
+    def erase(**options):
+        return letters.erase(lambda letter: letter.raw == b"mine", lambda line: b"mine" in line, **options)
+
+    before = {path: path.read_bytes() for path in tmp_path.glob("0*")}
+    assert erase(dry_run=True) == 8
+    assert {path: path.read_bytes() for path in tmp_path.glob("0*")} == before
+    assert erase() == 8
+    assert erase() == 0
+    assert [letter.raw for letter in letters] == [b"other %d" % number for number in range(20) if number % 3]
+    assert not any(b"mine" in path.read_bytes() for path in tmp_path.iterdir())
+    letters.write("bad", "", b"next")
+    assert [letter.raw for letter in letters][-1] == b"next"
+
+
+def test_a_whole_segment_may_go(tmp_path):
+    letters = DeadLetters(tmp_path)
+    letters.write("bad", "", b"mine")
+    assert letters.erase(lambda letter: True, lambda line: True) == 1
+    assert list(letters) == []
+    letters.write("bad", "", b"next")
+    assert [letter.raw for letter in letters] == [b"next"]

@@ -524,3 +524,94 @@ class TestCrashes:
         extra_records = [record for record in arrived if record not in set(acknowledged)]
         assert all(b"unsynced" in record for record in extra_records)
         assert [record for record in arrived if record in set(acknowledged)] == acknowledged
+
+
+class TestScrub:
+    """Bytes that the lake has are unreadable afterwards, and nothing else is touched."""
+
+    @staticmethod
+    def raw(folder):
+        return b"".join(path.read_bytes() for path in sorted(folder.rglob("*.seg")))
+
+    @staticmethod
+    def done(spool):
+        """Read everything, as the lake would have it; position by source."""
+        positions = {}
+        for source in spool.sources():
+            positions[source] = spool.read(source, 0, 1000).position
+            spool.trim(source, positions[source])
+        return lambda source: positions.get(source, 0)
+
+    def test_the_newest_segment_of_a_live_writer(self, tmp_path):
+        spool = FileSpool(tmp_path)
+        spool.append([b"needle", b"other"])
+        position = self.done(spool)
+        spool.append([b"waits"])
+        assert spool.scrub(position).overwritten > len(b"needle")
+        raw = self.raw(tmp_path)
+        assert b"needle" not in raw
+        assert b"waits" in raw
+        spool.append([b"more"])
+        (source,) = spool.sources()
+        assert spool.read(source, position(source), 10).records == [b"waits", b"more"]
+        assert (spool.stats()["records"], spool.stats()["damaged_bytes"]) == (2, 0)
+        spool.close()
+
+    def test_a_slot_whose_owner_is_gone_keeps_no_torn_end(self, tmp_path):
+        spool = FileSpool(tmp_path)
+        spool.append([b"needle"])
+        spool.close()
+        segment = next(tmp_path.rglob("*.seg"))
+        with segment.open("ab") as file:
+            file.write(b"\xc1ML\xc1 torn needle")
+        spool.scrub(self.done(spool))
+        assert b"needle" not in self.raw(tmp_path)
+        spool.append([b"next"])
+        assert drain(spool, {spool.sources()[0]: 0}) == [b"next"]
+        spool.close()
+
+    def test_a_torn_end_before_a_record_that_waits_stays_readable(self, tmp_path):
+        spool = FileSpool(tmp_path)
+        spool.append([b"one"])
+        position = self.done(spool)
+        spool.append([b"two"])
+        spool.close()
+        spool.scrub(position)
+        assert drain(spool, {spool.sources()[0]: position(spool.sources()[0])}) == [b"two"]
+
+    def test_a_position_of_another_life_of_the_folder_touches_nothing(self, tmp_path):
+        spool = FileSpool(tmp_path)
+        spool.append([b"waits"])
+        assert spool.scrub(lambda source: 0).overwritten == 0
+        assert drain(spool) == [b"waits"]
+        spool.close()
+
+    def test_beside_writers_and_readers_nothing_is_lost(self, tmp_path):
+        spool = FileSpool(tmp_path, segment_bytes=2000)
+        stop = threading.Event()
+        given = [b"%06d" % number for number in range(1500)]
+
+        def write():
+            for start in range(0, len(given), 5):
+                spool.append(given[start : start + 5])
+
+        positions, taken = {}, []
+
+        def scrub():
+            while not stop.is_set():
+                spool.scrub(lambda source: positions.get(source, 0))
+
+        writer, scrubber = threading.Thread(target=write), threading.Thread(target=scrub)
+        writer.start()
+        scrubber.start()
+        while writer.is_alive() or len(taken) < len(given):
+            for source in spool.sources():
+                found = spool.read(source, positions.get(source, 0), 37)
+                taken += found.records
+                positions[source] = found.position
+                spool.trim(source, found.position)
+        stop.set()
+        scrubber.join()
+        assert taken == given
+        assert spool.damaged_bytes == 0
+        spool.close()

@@ -69,6 +69,14 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Letter).decode
 
 
+def _is(line: bytes, mine: Callable[[Letter], bool], torn: Callable[[bytes], bool]) -> bool:
+    try:
+        letter = _decode(line)
+    except msgspec.DecodeError:  # half a line, which a killed process left
+        return torn(line)
+    return mine(letter)
+
+
 class DeadLetters:
     """Segments of letters in a folder, the newest last."""
 
@@ -259,6 +267,29 @@ class DeadLetters:
                 else:
                     path.unlink(missing_ok=True)
         return Replayed(accepted, refused)
+
+    def erase(self, mine: Callable[[Letter], bool], torn: Callable[[bytes], bool], *, dry_run: bool = False) -> int:
+        """Remove letters and half lines for which `mine` and `torn` say so; returns how many. The others stay."""
+        found = 0
+        with self._locked("replay.lock"), self._locked("lock"):
+            for path in self._folder.glob("*.partial") if not dry_run else ():
+                path.unlink()  # of a killed replay; nobody else is at work now
+            for path in self._segments():
+                lines = path.read_bytes().splitlines(keepends=True)
+                kept = [line for line in lines if not _is(line, mine, torn)]
+                found += len(lines) - len(kept)
+                if dry_run or len(kept) == len(lines):
+                    continue
+                if kept:
+                    partial = path.with_suffix(".partial")
+                    with partial.open("wb") as file:
+                        file.write(b"".join(kept))
+                        file.flush()
+                        os.fsync(file.fileno())
+                    partial.replace(path)
+                else:
+                    path.unlink()
+        return found
 
     def stats(self) -> dict[str, Any]:
         """`letters`, `bytes`, `oldest`, `by_reason` and `dropped`."""

@@ -38,11 +38,13 @@ from deltalake import (
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from ml_models.adapters import lake_erase
 from ml_models.adapters.lake_sync import LakeSync
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.keyed_ids import key_rows, stale
 from ml_models.core.lake_schema import KEY, LAKE_SCHEMA, PARTITION, STATISTICS, empty_frame
-from ml_models.core.ports import CommitResult, Snapshot
+from ml_models.core.ports import CommitResult, ErasedRows, PurgedFiles, Snapshot
+from ml_models.core.traces import Traces
 
 __all__ = ["DeltaEventStore", "DeltaSnapshot"]
 
@@ -106,10 +108,14 @@ class DeltaSnapshot:
 class DeltaEventStore:
     """A Delta table at `uri`: a folder or an object store's URI with its storage options."""
 
+    writer = _WRITER
+
     def __init__(self, uri: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
         self.uri = str(uri)
         self._options = {key: str(value) for key, value in (storage_options or {}).items()}
-        self._sync = None if "://" in self.uri else LakeSync(Path(self.uri))
+        self.folder = None if "://" in self.uri else Path(self.uri)
+        """The lake's folder; None in an object store."""
+        self._sync = None if self.folder is None else LakeSync(self.folder)
         self._revised: tuple[int, pl.DataFrame] | None = None
 
     # -- the table ----------------------------------------------------------------------------------
@@ -466,6 +472,43 @@ class DeltaEventStore:
             "files_after": _actions(table).height,
             "vacuumed": len(vacuumed),
         }
+
+    # -- erasure, see `lake_erase` --------------------------------------------------------------------
+
+    def find(self, traces: Traces, *, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Every row of a person, all revisions of it."""
+        table = self._table()
+        frame = empty_frame().lazy() if table is None else self.scan_table(table)
+        found = frame.filter(traces.rows())
+        return found if columns is None else found.select(columns)
+
+    def fence(self) -> None:
+        """When this returns, no commit through an older snapshot can succeed any more."""
+        lake_erase.fence(self, _COMMITTER)
+
+    def erase(self, traces: Traces, *, orders: str, before: datetime, key: bytes) -> ErasedRows:
+        """Take a person's rows that happened or came before a moment out of the table, until none is left.
+
+        Memory follows the person's rows and the data files of their days, half a GiB of files at a time.
+        """
+        return lake_erase.erase_rows(self, traces, orders=orders, before=before, key=key, committer=_COMMITTER)
+
+    def purge(self, traces: Traces, *, orders: str, before: datetime, dry_run: bool = False) -> PurgedFiles:
+        """Delete files that left the table and hold such rows. In an object store: all files that left the table."""
+        return lake_erase.purge_files(self, traces, orders=orders, before=before, dry_run=dry_run)
+
+    def table(self) -> DeltaTable | None:
+        """The newest version of the table for this package's own modules; None while there is none."""
+        return self._table()
+
+    def scan_table(self, table: DeltaTable) -> pl.LazyFrame:
+        """All rows of one version, every revision."""
+        return self._scan_files(self._files(table))
+
+    def make_durable(self, table: DeltaTable) -> None:
+        """Bring a version to disk in every part."""
+        if self._sync is not None:
+            self._sync.upto(table.version())
 
 
 def _day(moment: datetime) -> date:

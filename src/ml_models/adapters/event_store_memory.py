@@ -10,9 +10,10 @@ from typing import Any
 import polars as pl
 
 from ml_models.core.errors import CommitConflict, StoreError
-from ml_models.core.keyed_ids import ID_COLUMNS, key_rows, stale
+from ml_models.core.keyed_ids import ID_COLUMNS, ORDER_TYPES, key_rows, stale
 from ml_models.core.lake_schema import KEY, LAKE_SCHEMA, PARTITION, empty_frame
-from ml_models.core.ports import CommitResult, Snapshot
+from ml_models.core.ports import CommitResult, ErasedRows, PurgedFiles, Snapshot
+from ml_models.core.traces import Traces
 
 __all__ = ["MemoryEventStore"]
 
@@ -130,3 +131,27 @@ class MemoryEventStore:
     def compact(self) -> dict[str, Any]:
         """Nothing to do."""
         return {"days": 0, "files_before": 0, "files_after": 0, "vacuumed": 0}
+
+    def find(self, traces: Traces, *, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Every row of a person, all revisions of it."""
+        found = self._frame.lazy().filter(traces.rows())
+        return found if columns is None else found.select(columns)
+
+    def fence(self) -> None:
+        """When this returns, no commit through an older snapshot can succeed any more."""
+        with self._lock:
+            self._version += 1
+
+    def erase(self, traces: Traces, *, orders: str, before: datetime, key: bytes) -> ErasedRows:
+        """Take a person's rows that happened or came before a moment out."""
+        due = traces.due(orders, before, list(LAKE_SCHEMA))
+        with self._lock:
+            rows = self._frame.filter(due)
+            kept = rows.filter(pl.col("event_type").is_in(list(ORDER_TYPES) if orders == "key" else []))
+            self._frame = pl.concat([self._frame.filter(~due), key_rows(kept, key)])
+            self._version += 1
+            return ErasedRows(rows.height - kept.height, kept.height)
+
+    def purge(self, traces: Traces, *, orders: str, before: datetime, dry_run: bool = False) -> PurgedFiles:
+        """There are no files."""
+        return PurgedFiles(0, 0)

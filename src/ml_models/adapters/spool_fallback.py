@@ -21,7 +21,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from ml_models.adapters.spool_file import FileSpool
 from ml_models.adapters.spool_frames import MAX_RECORD
 from ml_models.adapters.spool_redis import RedisSpool
 from ml_models.core.errors import SpoolError
-from ml_models.core.ports import SpoolRead
+from ml_models.core.ports import Scrubbed, SpoolRead
 from ml_models.settings import get_settings
 
 __all__ = ["FallbackSpool"]
@@ -251,6 +251,15 @@ class FallbackSpool:
             self._redis.trim(source, upto)
         except SpoolError as error:
             self._note(error)
+
+    def scrub(self, position: Callable[[str], int]) -> Scrubbed:
+        """Of both; what was moved from a slot to Redis goes from the slot too. Raises `SpoolError` without Redis."""
+        done = self._redis.scrub(position)
+
+        def gone(source: str) -> int:
+            return max(position(source), self._files.trimmed(source), self._redis.moved(source))
+
+        return Scrubbed(self._files.scrub(gone).overwritten, done.remark)
 
     def stats(self) -> dict[str, Any]:
         """As every spool: `bytes`, `records`, `oldest_age_s`, `sources`, of both; `in_files`: records there."""

@@ -14,7 +14,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ml_models.adapters.spool_slot import (
     SlotWriter,
     claim,
     hold,
+    overwrite,
     salt_of,
     segment_path,
     segments,
@@ -33,12 +34,14 @@ from ml_models.adapters.spool_slot import (
 )
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
-from ml_models.core.ports import SpoolRead
+from ml_models.core.ports import Scrubbed, SpoolRead
 
 __all__ = ["FileSpool"]
 
 _READ_BYTES = 8 << 20
 """Bytes read at a time; also about the most one `read` returns. Larger than any frame."""
+
+_END = 1 << 62
 
 
 class FileSpool:
@@ -210,6 +213,27 @@ class FileSpool:
             with contextlib.suppress(OSError):
                 partial.write_text(str(upto))
                 partial.replace(slot / "trimmed")
+
+    def scrub(self, position: Callable[[str], int]) -> Scrubbed:
+        """Overwrite with zeros what `trim` leaves before the positions: newest segments, and those committed in part.
+
+        The bytes before a committed position are never written again, whoever owns the slot. Of a slot that nobody
+        owns the torn end of a killed process's segment goes as well, where no record follows the position.
+        """
+        changed = 0
+        for name in slots(self.folder):
+            slot, source = self.folder / name, self._source(name)
+            upto = position(source)
+            limit, offset = split_position(upto)
+            for number in segments(slot):
+                if number <= limit:
+                    end = offset if number == limit else _END
+                    changed += overwrite(segment_path(slot, number), len(HEAD), end)
+            with hold(slot) as free:
+                if free and not self.read(source, upto, 1).records:
+                    for number in segments(slot):
+                        changed += overwrite(segment_path(slot, number), len(HEAD), _END)
+        return Scrubbed(changed)
 
     @staticmethod
     def _older(slot: Path) -> list[int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_models.core import clock
-from ml_models.core.ports import SpoolRead
+from ml_models.core.ports import Scrubbed, SpoolRead
 
 __all__ = ["MemorySpool"]
 
@@ -49,6 +49,11 @@ class MemorySpool:
             if source == self._name and upto > self._trimmed:
                 del self._records[: upto - self._trimmed]
                 self._trimmed = upto
+
+    def scrub(self, position: Callable[[str], int]) -> Scrubbed:
+        """Forget records up to a position; nothing is left to overwrite."""
+        self.trim(self._name, position(self._name))
+        return Scrubbed(0)
 
     def stats(self) -> dict[str, Any]:
         """What waits."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from ml_models.adapters.redis_client import Redis
 from ml_models.adapters.spool_frames import MAX_RECORD
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
-from ml_models.core.ports import SpoolRead
+from ml_models.core.ports import Scrubbed, SpoolRead
 from ml_models.settings import get_settings
 
 __all__ = ["RedisSpool"]
@@ -232,6 +232,14 @@ class RedisSpool:
         if kind == "redis":
             with self._reading.use() as client:
                 self._run(client, _TRIM, [self._head, self._epochs, self._stream(epoch)], [epoch, upto])
+
+    def scrub(self, position: Callable[[str], int]) -> Scrubbed:
+        """Trim every epoch, then let the server write its append-only file or dump anew: they hold what was trimmed."""
+        with self._reading.use() as client:
+            epochs = [epoch.decode() for epoch in client.lrange(self._epochs, 0, -1)]
+        for epoch in epochs:
+            self.trim(f"redis:{epoch}", position(f"redis:{epoch}"))
+        return Scrubbed(0, self._reading.rewrite())
 
     def stats(self) -> dict[str, Any]:
         """`bytes` of the server's memory, `records`, `oldest_age_s` and `sources` of what waits."""

@@ -31,10 +31,22 @@ from ml_models.adapters.spool_frames import HEAD, frames, split_position
 from ml_models.core import clock
 from ml_models.core.errors import SpoolError
 
-__all__ = ["SlotLost", "SlotWriter", "claim", "hold", "salt_of", "segment_path", "segments", "slots", "trimmed"]
+__all__ = [
+    "SlotLost",
+    "SlotWriter",
+    "claim",
+    "hold",
+    "overwrite",
+    "salt_of",
+    "segment_path",
+    "segments",
+    "slots",
+    "trimmed",
+]
 
 _SLOT = re.compile(r"(\d{3,})-([0-9a-f]{8})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
+_BLOCK = 1 << 20
 _NO_SPACE = 'The spool could not store events: {}. Free space where ML_STORAGE["data"] lives; nothing was acknowledged.'
 
 
@@ -111,6 +123,32 @@ def hold(slot: Path) -> Iterator[bool]:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def overwrite(path: Path, start: int, end: int) -> int:
+    """Put zeros on disk in place of the bytes from `start` to `end` of a segment; returns how many were not zero.
+
+    Only bytes that are never written again: those before a committed position, or of a slot that is held. Readers
+    pass over zeros as over any damage.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:  # trimmed meanwhile
+        return 0
+    try:
+        end = min(end, os.fstat(descriptor).st_size)
+        changed = 0
+        for at in range(start, end, _BLOCK):
+            block = os.pread(descriptor, min(_BLOCK, end - at), at)
+            filled = len(block) - block.count(0)
+            if filled:
+                changed += filled
+                os.pwrite(descriptor, bytes(len(block)), at)
+        if changed:
+            os.fdatasync(descriptor)
+        return changed
+    finally:
+        os.close(descriptor)
 
 
 def claim(folder: Path, *, max_slots: int, segment_bytes: int) -> SlotWriter:

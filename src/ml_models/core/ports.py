@@ -5,7 +5,7 @@ External ids are strings at every port. Times are aware UTC datetimes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,10 +18,13 @@ from ml_models.core.query import Interaction
 if TYPE_CHECKING:
     import polars as pl
 
+    from ml_models.core.traces import Traces
+
 __all__ = [
     "Catalogue",
     "Clock",
     "CommitResult",
+    "ErasedRows",
     "EventStore",
     "HistoryEvent",
     "ModelStore",
@@ -29,6 +32,8 @@ __all__ = [
     "Order",
     "OrderItem",
     "Product",
+    "PurgedFiles",
+    "Scrubbed",
     "Snapshot",
     "Spool",
     "SpoolRead",
@@ -65,6 +70,15 @@ class SpoolRead(NamedTuple):
     """Position after the last of `records`; equal to the position asked for when there are none."""
 
 
+class Scrubbed(NamedTuple):
+    """What `Spool.scrub` did."""
+
+    overwritten: int
+    """Bytes."""
+    remark: str = ""
+    """A sentence about what stays for a while; empty where nothing does."""
+
+
 class Spool(Protocol):
     """A durable queue of opaque records on the way to the lake. Positions grow by at least 1 per record."""
 
@@ -79,6 +93,13 @@ class Spool(Protocol):
 
     def trim(self, source: str, upto: int) -> None:
         """Forget what the lake proves it has: everything up to and including position `upto`."""
+
+    def scrub(self, position: Callable[[str], int]) -> Scrubbed:
+        """Make what the lake has already, up to `position(source)`, unreadable on disk wherever `trim` leaves some.
+
+        Of every source, those with nothing to read included. For erasures; safe beside writers and readers, harmless
+        to repeat. Raises `SpoolError` where it cannot be done, whatever other calls bear with.
+        """
 
     def stats(self) -> dict[str, Any]:
         """`bytes`, `records`, `oldest_age_s`, `sources` of what waits."""
@@ -104,6 +125,22 @@ class CommitResult:
     """Rows left out because the lake had their (event_id, revision)."""
     version: int
     """Version of the table after the commit."""
+
+
+class ErasedRows(NamedTuple):
+    """What an erasure did to the rows of a lake."""
+
+    dropped: int
+    keyed: int
+    """Purchases and refunds that kept keyed ids and nothing else of the person."""
+
+
+class PurgedFiles(NamedTuple):
+    """What an erasure did to files outside the table."""
+
+    removed: int
+    waiting: int
+    """Files that hold rows of the person, or cannot be read, and may belong to a writer that is still at work."""
 
 
 class EventStore(Protocol):
@@ -154,6 +191,22 @@ class EventStore(Protocol):
 
     def days(self) -> dict[date, str]:
         """UTC day -> fingerprint that changes whenever rows of the day may have."""
+
+    def find(self, traces: Traces, *, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Every row of a person, all revisions of it."""
+
+    def fence(self) -> None:
+        """When this returns, no commit through an older snapshot can succeed any more."""
+
+    def erase(self, traces: Traces, *, orders: str, before: datetime, key: bytes) -> ErasedRows:
+        """Take a person's rows that happened or came before a moment out of the table, until none is left.
+
+        Behaviour goes. `orders`, for purchases and refunds: `keep` leaves them, `key` puts keyed ids in and empties
+        every other personal column (`core.keyed_ids`), `delete` drops them. Nothing of the person enters the log.
+        """
+
+    def purge(self, traces: Traces, *, orders: str, before: datetime, dry_run: bool = False) -> PurgedFiles:
+        """Delete files that left the table and hold such rows, at once; a reader at work may lose one it uses."""
 
 
 # -- online store -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ml_models.core.errors import StoreError
 if TYPE_CHECKING:
     from ml_models.core.ports import EventStore
 
-__all__ = ["ExportResult", "export_training_data"]
+__all__ = ["ExportResult", "export_training_data", "remove_file"]
 
 _MANIFEST = "manifest.json"
 
@@ -84,6 +84,17 @@ def _export(store: EventStore, folder: Path, progress: Callable[[int, int], None
         if progress is not None:
             progress(number, len(due))
     return ExportResult(folder, len(due), len(lake) - len(due), len(gone), rows)
+
+
+def remove_file(folder: Path, path: Path) -> None:
+    """Take one file out of an export; the next one writes its day anew. For erasures."""
+    manifest = _Manifest(folder / _MANIFEST)
+    day = date.fromisoformat(path.parent.name.partition("=")[2])
+    if path.suffix == ".parquet" and day in manifest.days:
+        manifest.remove(day)
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another file of the day is still there
+        path.parent.rmdir()
 
 
 def _file(folder: Path, day: date) -> Path:

@@ -15,6 +15,7 @@ from ml_models.core.errors import CommitConflict
 from ml_models.core.event import AHEAD, Event, EventItem, EventType, purchase_id
 from ml_models.core.keyed_ids import keyed_content
 from ml_models.data_collection.order_events import content_of, order_event, refund_event, refused_lines
+from ml_models.data_collection.tombstones import Tombstones
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,8 +68,9 @@ class OrderWriter:
             events, counts = build()
             if not events:
                 return counts
+            rows, _ = Tombstones.load().apply(to_frame(events))  # after the snapshot, see there
             try:
-                self.store.commit(snapshot, {}, to_frame(events))
+                self.store.commit(snapshot, {}, rows)
                 return counts
             except CommitConflict:
                 logger.debug("another committer was faster, attempt %d", attempt + 1)

@@ -17,6 +17,7 @@ from ml_models.core.errors import CommitConflict, InvalidEvent
 from ml_models.core.event import Event, decode_event
 from ml_models.core.lake_schema import frame_of_records, to_frame
 from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
+from ml_models.data_collection.tombstones import Tombstones
 
 __all__ = ["Committer", "ProcessResult", "process_events"]
 
@@ -37,6 +38,8 @@ class ProcessResult:
     """Events the lake had already, such as a browser's second delivery."""
     dead: int = 0
     """Undecodable records, now dead letters."""
+    forgotten: int = 0
+    """Events of persons who were forgotten, dropped on the way (`data_collection.tombstones`)."""
     commits: int = 0
     conflicts: int = 0
     """Batches thrown away because another committer was faster."""
@@ -52,6 +55,7 @@ class _Batch:
     positions: dict[str, int]
     rest: bool
     """Whether nothing more was waiting when it was read."""
+    forgotten: int = 0
 
     def follows(self, snapshot: Snapshot) -> bool:
         """Whether the batch begins exactly where the snapshot ends."""
@@ -78,12 +82,20 @@ class Committer:
     """
 
     def __init__(
-        self, spool: Spool, store: EventStore, dead_letters: DeadLetters, *, batch_rows: int = BATCH_ROWS
+        self,
+        spool: Spool,
+        store: EventStore,
+        dead_letters: DeadLetters,
+        *,
+        batch_rows: int = BATCH_ROWS,
+        tombstones: Callable[[], Tombstones] | None = None,
     ) -> None:
+        """`tombstones` reads those in force, for every commit anew; without it nobody is forgotten."""
         self._spool = spool
         self._store = store
         self._dead_letters = dead_letters
         self._batch_rows = batch_rows
+        self._tombstones = tombstones
         self._kept: set[str] = set()
         self._offered: set[str] = set()
         """Sources that this run was offered."""
@@ -142,6 +154,9 @@ class Committer:
                     if moved and not late and not self._offered.issuperset(self._spool.sources()):
                         continue
                     break
+                # Between the snapshot and the commit, and in this thread, which has the database connection.
+                if self._tombstones is not None:
+                    batch.frame, batch.forgotten = self._tombstones().apply(batch.frame)
                 # Before the commit, or a kill between the two would lose them; a second copy does no harm.
                 self._keep(batch.letters)
                 flying, last = pool.submit(self._commit, snapshot, batch), batch
@@ -156,6 +171,7 @@ class Committer:
     def _account(result: ProcessResult, batch: _Batch, done: CommitResult) -> None:
         result.read += batch.records
         result.dead += len(batch.letters)
+        result.forgotten += batch.forgotten
         result.written += done.written
         result.duplicates += done.duplicates
         result.commits += 1
@@ -248,9 +264,8 @@ def process_events(
     """
     from ml_models.adapters.build import get_dead_letters, get_event_store, get_spool
 
-    result = Committer(get_spool(), get_event_store(), get_dead_letters()).run(
-        limit=limit, seconds=seconds, progress=progress
-    )
+    committer = Committer(get_spool(), get_event_store(), get_dead_letters(), tombstones=Tombstones.load)
+    result = committer.run(limit=limit, seconds=seconds, progress=progress)
     _count(result)
     return result
 
@@ -262,7 +277,8 @@ def _count(result: ProcessResult) -> None:
     from ml_models.orm import SyncState
 
     figures: Mapping[str, int] = {
-        name: getattr(result, name) for name in ("read", "written", "duplicates", "dead", "commits", "conflicts")
+        name: getattr(result, name)
+        for name in ("read", "written", "duplicates", "dead", "forgotten", "commits", "conflicts")
     }
     with transaction.atomic():
         state, _ = SyncState.objects.select_for_update().get_or_create(

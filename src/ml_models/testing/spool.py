@@ -116,6 +116,21 @@ class SpoolContract:
         spool.trim("file:00000000:999", 10)
         assert drain(spool) == [b"a"]
 
+    def test_scrubbing_what_the_lake_has_leaves_the_rest(self) -> None:
+        spool = self.make()
+        spool.append([b"needle-%d" % number for number in range(6)])
+        (source,) = spool.sources()
+        half = spool.read(source, 0, 3)
+        spool.trim(source, half.position)
+        spool.scrub(lambda name: half.position if name == source else 0)
+        assert spool.read(source, half.position, 10).records == [b"needle-3", b"needle-4", b"needle-5"]
+        end = spool.read(source, half.position, 10).position
+        spool.trim(source, end)
+        spool.scrub(lambda name: end if name == source else 0)
+        assert spool.scrub(lambda name: end if name == source else 0).overwritten == 0
+        spool.append([b"new"])
+        assert spool.read(source, end, 10).records == [b"new"]
+
     def test_says_what_waits_and_how_long(self) -> None:
         manual = clock.ManualClock(datetime(2025, 1, 1, tzinfo=UTC))
         with clock.use(manual):

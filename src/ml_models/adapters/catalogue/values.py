@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.signing import Signer
 from django.db import connections
 from django.db.models import Field, FloatField, IntegerField, QuerySet
 from django.db.models.constants import LOOKUP_SEP
@@ -19,6 +20,7 @@ from django.utils.crypto import salted_hmac
 __all__ = [
     "IdCodec",
     "guest_key",
+    "guest_keys",
     "to_bool",
     "to_column",
     "to_date_time",
@@ -131,10 +133,20 @@ def guest_key(email: Any) -> str | None:
     The address is normalised first (Unicode NFKC, no spaces around, lower case), so that one guest is one key. The
     address itself goes no further. A new SECRET_KEY makes new keys.
     """
+    keys = guest_keys(email)
+    return keys[0] if keys else None
+
+
+def guest_keys(email: Any) -> list[str]:
+    """`guest_key` under `SECRET_KEY` and then under each of `SECRET_KEY_FALLBACKS`; none without an address."""
     normal = unicodedata.normalize("NFKC", str(email or "")).strip().casefold()
     if not normal:
-        return None
-    return salted_hmac("ml_models.guest", normal, algorithm="sha256").hexdigest()[:32]
+        return []
+    signer = Signer()
+    return [
+        salted_hmac("ml_models.guest", normal, secret=secret, algorithm="sha256").hexdigest()[:32]
+        for secret in (signer.key, *signer.fallback_keys)
+    ]
 
 
 class IdCodec:

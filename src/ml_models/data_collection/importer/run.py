@@ -35,7 +35,7 @@ from ml_models.data_collection.importer.readers import BadRow, digest, read_batc
 from ml_models.data_collection.importer.spill import PILES, Spill
 from ml_models.settings import get_settings
 
-__all__ = ["ImportFile", "ImportResult", "import_files", "lake_rows"]
+__all__ = ["ImportFile", "ImportResult", "import_files", "lake_rows", "remove_leftovers"]
 
 FORMAT_VERSION = 1
 """Counts up whenever the same files would be cut into commits in another way."""
@@ -172,17 +172,26 @@ def _identity(files: Sequence[ImportFile], columns: ColumnMap, source: str, tell
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
+def remove_leftovers(but: str = "") -> int:
+    """Remove the folders that killed imports left behind, `but` for one; returns how many went."""
+    base = get_settings().storage.data / "import"
+    removed = 0
+    for other in base.glob("*.lock"):
+        if other.stem != but:
+            with other.open("w") as file, suppress(BlockingIOError):  # locked: that import is running
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(base / other.stem, ignore_errors=True)
+                other.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
 @contextmanager
 def _workspace(key: str) -> Iterator[Path]:
     """A folder of this import's own under the data folder; what killed imports left behind is removed."""
     base = get_settings().storage.data / "import"
     base.mkdir(parents=True, exist_ok=True)
-    for other in base.iterdir():
-        if other.suffix == ".lock" and other.stem != key:
-            with other.open("w") as file, suppress(BlockingIOError):  # locked: that import is running
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(base / other.stem, ignore_errors=True)
-                other.unlink(missing_ok=True)
+    remove_leftovers(key)
     lock = base / f"{key}.lock"
     with lock.open("w") as file:
         try:

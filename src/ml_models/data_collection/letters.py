@@ -1,0 +1,74 @@
+"""Whose dead letter is it: refused payloads are searched by what they say, whatever broke in them.
+
+Rather one letter too many than one too few. Long ids (anonymous ids, UUIDs, e-mail addresses) are looked for in the
+bytes; short ones, such as a user `7`, are compared whole: with the visitor the server knew, with fields that name a
+user, and with the cells of a row that could not be imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ml_models.adapters.dead_letters import Letter
+from ml_models.core.traces import Traces
+
+__all__ = ["holds", "letter_of"]
+
+_LONG = 16
+"""Length from which an id is looked for anywhere in the bytes."""
+_NAMES_A_USER = re.compile(
+    r"(user|anonymous|customer|client|visitor|account|member|buyer|guest)[_-]?(id|key|name)?|uid", re.IGNORECASE
+)
+_json = msgspec.json.Decoder().decode
+_msgpack = msgspec.msgpack.Decoder().decode
+
+
+def holds(payload: bytes, traces: Traces) -> bool:
+    """Whether the bytes contain one of the person's long ids or addresses."""
+    text = payload.decode("utf-8", "replace").lower()
+    return any(needle in text for needle in _needles(traces))
+
+
+def _needles(traces: Traces) -> Iterator[str]:
+    shared = {span.visitor for span in traces.spans}
+    yield from (name.lower() for name in traces.users | traces.visitors | shared if len(name) >= _LONG)
+    yield from traces.emails
+
+
+def letter_of(letter: Letter, traces: Traces) -> bool:
+    """Whether a letter is the person's, or about the person."""
+    if letter.context.get("user_id") in traces.users or letter.context.get("anonymous_id") in traces.visitors:
+        return True
+    if holds(letter.raw, traces) or holds(f"{letter.path} {letter.detail}".encode(), traces):
+        return True
+    names = traces.users | traces.visitors
+    found = _value(letter.raw)
+    if letter.kind == "row":
+        return any(value in names for _, value in _leaves(found))
+    return any(value in names and key and _NAMES_A_USER.fullmatch(key) for key, value in _leaves(found))
+
+
+def _value(raw: bytes) -> Any:
+    for decode in (_json, _msgpack):
+        try:
+            return decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # broken, which is why it lies here
+            continue
+    return None
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, value as text) of everything inside that is text or a whole number."""
+    stack = [(key, value)]
+    while stack:
+        name, one = stack.pop()
+        if isinstance(one, dict):
+            stack += [(str(inner), inside) for inner, inside in one.items()]
+        elif isinstance(one, list):
+            stack += [(name, inside) for inside in one]
+        elif isinstance(one, str | int) and not isinstance(one, bool):
+            yield name, str(one)
