@@ -213,6 +213,29 @@ def test_a_kill_loses_nothing_and_begins_a_new_epoch_behind_the_old(server):
     assert spool.read(after, 0, 10) == ([b"c"], 1)
 
 
+def test_what_is_scrubbed_leaves_the_servers_files(server, tmp_path):
+    spool, folder = make(server.url), tmp_path
+    spool.append([b"needle-" * 50])
+
+    def held():
+        return [path for path in folder.rglob("*") if path.is_file() and b"needle-needle" in path.read_bytes()]
+
+    assert held()  # in the append-only file
+    (source,) = spool.sources()
+    end = spool.read(source, 0, 10).position
+    spool.append([b"waits"])
+    assert spool.scrub(lambda name: end if name == source else 0).remark == ""
+    assert held() == []
+    assert spool.read(source, end, 10).records == [b"waits"]
+
+
+def test_a_server_that_does_not_let_its_files_be_rewritten_is_said(server):
+    spool = make(server.url)
+    with spool._reading.use() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof", "-bgsave")
+    assert "does not let this app rewrite its files" in spool.scrub(lambda name: 0).remark
+
+
 def test_a_server_that_forgot_its_last_records_gives_their_numbers_to_no_others(server, tmp_path):
     """As after a failover to a replica that lags, or a power cut without an fsync."""
     spool = make(server.url)

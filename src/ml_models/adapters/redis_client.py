@@ -115,7 +115,9 @@ class Redis:
                 wanted += [client.bgsave] if self._look(client, "save") else []
                 for start in wanted:
                     if not (self._idle(client, deadline) and start() and self._idle(client, deadline)):
-                        return f"Redis at {self.where} is still writing its files; then what was deleted is off its disk."
+                        return (
+                            f"Redis at {self.where} is still writing its files; then what was deleted is off its disk."
+                        )
             except redis.ResponseError:  # not permitted, as on many hosted servers
                 return (
                     f"Redis at {self.where} does not let this app rewrite its files (BGREWRITEAOF, BGSAVE): what was "

@@ -253,13 +253,15 @@ class FallbackSpool:
             self._note(error)
 
     def scrub(self, position: Callable[[str], int]) -> Scrubbed:
-        """Of both; what was moved from a slot to Redis goes from the slot too. Raises `SpoolError` without Redis."""
-        done = self._redis.scrub(position)
-
-        def gone(source: str) -> int:
-            return max(position(source), self._files.trimmed(source), self._redis.moved(source))
-
-        return Scrubbed(self._files.scrub(gone).overwritten, done.remark)
+        """Of both; what was moved from a slot to Redis goes from the slot too. Without Redis, of the files."""
+        try:
+            remark = self._redis.scrub(position).remark
+        except SpoolError as error:
+            self._note(error)
+            remark = str(error)
+        # What was moved was trimmed as well, see `_move`.
+        done = self._files.scrub(lambda source: max(position(source), self._files.trimmed(source)))
+        return Scrubbed(done.overwritten, remark)
 
     def stats(self) -> dict[str, Any]:
         """As every spool: `bytes`, `records`, `oldest_age_s`, `sources`, of both; `in_files`: records there."""

@@ -98,7 +98,7 @@ class Spool(Protocol):
         """Make what the lake has already, up to `position(source)`, unreadable on disk wherever `trim` leaves some.
 
         Of every source, those with nothing to read included. For erasures; safe beside writers and readers, harmless
-        to repeat. Raises `SpoolError` where it cannot be done, whatever other calls bear with.
+        to repeat.
         """
 
     def stats(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ml_models.core.lake_schema import LAKE_SCHEMA
 from ml_models.core.traces import Traces
 from ml_models.data_collection import tombstones
 from ml_models.data_collection.person import Person, trace
-from ml_models.data_collection.places import places
+from ml_models.data_collection.places import Place, places
 from ml_models.data_collection.trained import trained_on
 
 if TYPE_CHECKING:
@@ -113,11 +113,14 @@ class _Run:
         receipt = self.receipt
         receipt.person = self.traces.counts()
         receipt.found["lake"] = int(self._due().select(pl.len()).collect(engine="streaming").item())
-        for place in places(self.traces, receipt.at):
+        for place in self._places():
             receipt.found[place.name] = sum(1 for _ in place.find())
         files = self.store.purge(self.traces, orders=receipt.orders, before=receipt.at, dry_run=True)
         receipt.found["old_files"] = files.removed + files.waiting
         self._add_models(trained_on(self._due()))
+
+    def _places(self) -> list[Place]:
+        return places(self.traces, self.receipt.at, self.receipt.orders)
 
     def _due(self) -> pl.LazyFrame:
         """Rows of the lake that have to be dropped or changed."""
@@ -131,7 +134,7 @@ class _Run:
     def close_the_ways(self) -> None:
         """Let nothing older arrive any more, and take in what waits; it may tell of further ids."""
         receipt = self.receipt
-        spool = places(self.traces)[0]
+        spool = self._places()[0]
         receipt.erased[spool.name] = 0
         for _ in range(_ROUNDS):
             plan = {"traces": msgspec.to_builtins(self.traces), "retrain": receipt.retrain}
@@ -146,7 +149,7 @@ class _Run:
 
     def empty_places(self) -> None:
         """Everything beside the lake."""
-        for place in places(self.traces)[1:]:
+        for place in self._places()[1:]:
             self.receipt.erased[place.name] = place.erase()
 
     def erase_rows(self) -> None:
@@ -168,7 +171,7 @@ class _Run:
 
         receipt = self.receipt
         receipt.remaining["lake"] = int(self._due().select(pl.len()).collect(engine="streaming").item())
-        for place in places(self.traces, receipt.at):
+        for place in self._places():
             receipt.remaining[place.name] = sum(1 for _ in place.find())
         files = self.store.purge(self.traces, orders=receipt.orders, before=receipt.at, dry_run=True)
         receipt.remaining["old_files"] = files.removed

@@ -18,6 +18,8 @@ from ml_models.settings import get_settings
 
 __all__ = ["Place", "places"]
 
+ANY_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 class Place(ABC):
     """One place, searched for one person."""
@@ -29,10 +31,14 @@ class Place(ABC):
     remark = ""
     """After `erase`: a sentence about what stays for a while; empty where nothing does."""
 
-    def __init__(self, traces: Traces, before: datetime | None = None) -> None:
-        """Search for what `traces` find; with `before`, only for what happened or came up to that moment."""
+    def __init__(self, traces: Traces, before: datetime = ANY_TIME, orders: str = "delete") -> None:
+        """Search for what `traces` find and an erasure has to change: everything by default.
+
+        `before`: only what happened or came up to that moment. `orders`: see `Traces.due`.
+        """
         self.traces = traces
-        self._before = before or datetime.max.replace(tzinfo=UTC)
+        self._before = before
+        self._orders = orders
 
     @abstractmethod
     def find(self) -> Iterator[dict[str, Any]]:
@@ -106,8 +112,9 @@ class Exports(Place):
             if path.suffix == ".partial":
                 yield path, 1  # of a killed export, or of one that is running: it cannot be searched
             elif path.suffix == ".parquet":
-                rows = pl.scan_parquet(path, hive_partitioning=False).filter(self.traces.rows())
-                count = int(rows.select(pl.len()).collect().item())
+                rows = pl.scan_parquet(path, hive_partitioning=False)
+                due = self.traces.due(self._orders, self._before, rows.collect_schema().names())
+                count = int(rows.filter(due).select(pl.len()).collect().item())
                 if count:
                     yield path, count
 
@@ -195,6 +202,6 @@ class Leftovers(Place):
         return remove_leftovers()
 
 
-def places(traces: Traces, before: datetime | None = None) -> list[Place]:
+def places(traces: Traces, before: datetime = ANY_TIME, orders: str = "delete") -> list[Place]:
     """All places, in the order in which they are erased: the spool first, so that nothing follows."""
-    return [place(traces, before) for place in (Spool, Leftovers, DeadLetterFiles, Exports, Online, Profiles)]
+    return [place(traces, before, orders) for place in (Spool, Leftovers, DeadLetterFiles, Exports, Online, Profiles)]
