@@ -21,10 +21,11 @@ from ml_models.data_collection import erase
 from ml_models.data_collection.collector import identity_link
 from ml_models.data_collection.erase import forget
 from ml_models.data_collection.export import export_training_data
+from ml_models.data_collection.outbox import put as put_into_outbox
 from ml_models.data_collection.person import Person, spans_of, trace
 from ml_models.data_collection.process import process_events
 from ml_models.data_collection.user_profile import collect_profiles
-from ml_models.orm import Erasure, UserProfile
+from ml_models.orm import Erasure, OutboxEvent, UserProfile
 from ml_models.testing.event_store import DAY, ids, make_event, put
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +107,7 @@ def test_every_place_is_emptied_and_the_other_person_stays(data):
         "profiles": 1,
         "import_leftovers": 0,
         "old_files": 0,
+        "outbox": 0,
     }
     assert forget(USER, dry_run=True).found == found  # nothing was changed
     receipt = forget(USER)
@@ -121,6 +123,7 @@ def test_every_place_is_emptied_and_the_other_person_stays(data):
         "profiles": 1,
         "import_leftovers": 0,
         "old_files": 2,
+        "outbox": 0,
     }
     assert left() == OTHERS
     assert not [path for path, content in raw(data).items() if b"needle" in content and path.suffix != ".parquet"]
@@ -180,6 +183,21 @@ def test_orders_that_retention_keyed_are_found(data):
     assert forget(USER).found["lake"] == 0
     assert forget(USER, orders="delete").erased["lake"] == 1
     assert left() == ["b"]
+
+
+@pytest.mark.parametrize(("orders", "user"), [("key", "pseudonym"), ("keep", "needle-7"), ("delete", None)])
+def test_an_order_in_the_outbox_fares_as_the_others(data, settings, orders, user):
+    settings.ML_CATALOG = {}
+    build.override(versions=MemoryVersions())
+    with clock.use(clock.ManualClock(DAY)):
+        put_into_outbox(make_event("x", event_type="purchase", source="outbox", order_id="1", user_id="needle-7"))
+    receipt = forget(USER, orders=orders)
+    assert receipt.complete
+    assert receipt.erased["outbox"] == 1
+    found = get_event_store().scan().filter(pl.col("event_type") == "purchase").collect()["user_id"].to_list()
+    expected = {None: [], "pseudonym": [keyed_id("needle-7", lake_keys()[0])]}.get(user, [user])
+    assert found == expected
+    assert not OutboxEvent.objects.exists()
 
 
 def test_late_events_of_before_are_dropped_and_later_ones_kept(data):

@@ -124,6 +124,13 @@ class DatabaseOnlineStore:
 
         OnlineInteraction.objects.filter(visitor=visitor).delete()
 
+    def scrub(self) -> str:
+        """Get the bytes of deleted rows off the disk, as far as the database lets us; says what stays."""
+        from ml_models.adapters.database_remains import wipe
+        from ml_models.orm import OnlineInteraction
+
+        return wipe(OnlineInteraction.objects.db)
+
     def expire(self, older_than: datetime) -> int:
         """Delete what happened before a time, of everybody; returns how many rows. For the weekly clean-up."""
         from ml_models.orm import OnlineInteraction
@@ -205,6 +212,10 @@ class MemoryOnlineStore:
         """Erase a visitor."""
         with self._lock:
             self._rows.pop(visitor, None)
+
+    def scrub(self) -> str:
+        """There is no disk."""
+        return ""
 
     def expire(self, older_than: datetime) -> int:
         """Drop what happened before a time; returns how many."""

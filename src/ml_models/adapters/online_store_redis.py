@@ -103,6 +103,10 @@ class RedisOnlineStore:
         with self._redis.use() as client:
             client.delete(self._key(visitor))
 
+    def scrub(self) -> str:
+        """Let the server write its files anew, which hold what was deleted; says what stays."""
+        return self._redis.rewrite()
+
     def expire(self, older_than: datetime) -> int:
         """Drop what happened before a time, of everybody; returns how many. Walks through the keys of the server."""
         dropped = 0
@@ -200,6 +204,10 @@ class FallbackOnlineStore:
         """Erase a visitor from both. Raises `StoreError` where Redis is away: then it is to be done again."""
         self._database.forget(visitor)
         self._redis.forget(visitor)
+
+    def scrub(self) -> str:
+        """Of both. Raises `StoreError` where Redis is away."""
+        return " ".join(filter(None, (self._database.scrub(), self._redis.scrub())))
 
     def expire(self, older_than: datetime) -> int:
         """Drop what happened before a time from both; returns how many. Raises `StoreError` where Redis is away."""

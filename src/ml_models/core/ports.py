@@ -230,6 +230,9 @@ class OnlineStore(Protocol):
     def forget(self, visitor: str) -> None:
         """Erase a visitor."""
 
+    def scrub(self) -> str:
+        """Get the bytes of what was erased off the disk; a sentence about what stays for a while, empty for nothing."""
+
     def expire(self, older_than: datetime) -> int:
         """Drop what happened before a time, of everybody; returns how many interactions."""
 

@@ -134,23 +134,30 @@ class _Run:
     def close_the_ways(self) -> None:
         """Let nothing older arrive any more, and take in what waits; it may tell of further ids."""
         receipt = self.receipt
-        spool = self._places()[0]
-        receipt.erased[spool.name] = 0
         for _ in range(_ROUNDS):
             plan = {"traces": msgspec.to_builtins(self.traces), "retrain": receipt.retrain}
             tombstones.write(_subjects(self.traces), at=receipt.at, orders=receipt.orders, plan=plan)
             self.store.fence()
-            receipt.erased[spool.name] += spool.erase()
-            if spool.remark and spool.remark not in receipt.leaving:
-                receipt.leaving.append(spool.remark)
+            for place in self._places():
+                if place.on_the_way:
+                    self._erase(place)
             before, self.traces = self.traces, self.traces | trace(self.person)
             if _subjects(before) == _subjects(self.traces) and before.spans == self.traces.spans:
                 return
 
     def empty_places(self) -> None:
         """Everything beside the lake."""
-        for place in self._places()[1:]:
-            self.receipt.erased[place.name] = place.erase()
+        for place in self._places():
+            if not place.on_the_way:
+                self._erase(place)
+
+    def _erase(self, place: Place) -> None:
+        self.receipt.erased[place.name] = self.receipt.erased.get(place.name, 0) + place.erase()
+        self._leaves(place.remark)
+
+    def _leaves(self, remark: str) -> None:
+        if remark and remark not in self.receipt.leaving:
+            self.receipt.leaving.append(remark)
 
     def erase_rows(self) -> None:
         """Out of the table, then off the disk."""
@@ -183,9 +190,7 @@ class _Run:
         if receipt.complete:
             tombstones.finish(_subjects(self.traces), receipt.at)
         self._say_what_stays()
-        remark = wipe(Erasure.objects.db)
-        if remark:
-            receipt.leaving.append(remark)
+        self._leaves(wipe(Erasure.objects.db))
 
     def _say_what_stays(self) -> None:
         receipt = self.receipt

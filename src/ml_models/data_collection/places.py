@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from ml_models.adapters.dead_letters import Letter
+from ml_models.core.errors import InvalidEvent
+from ml_models.core.event import decode_event
 from ml_models.core.traces import Traces
 from ml_models.data_collection.letters import holds, letter_of
 from ml_models.data_collection.person import describe, waiting_events
@@ -25,6 +27,8 @@ class Place(ABC):
     """One place, searched for one person."""
 
     name: ClassVar[str]
+    on_the_way: ClassVar[bool] = False
+    """Whether what lies here is on its way to the lake: then erasing is bringing it there, where tombstones drop it."""
     title: ClassVar[str]
     """What lies there, for the person it is about."""
 
@@ -49,10 +53,40 @@ class Place(ABC):
         """Erase it; returns how many entries."""
 
 
+class Outbox(Place):
+    """Orders in the table that the order's own transaction writes to."""
+
+    name = "outbox"
+    on_the_way = True
+    title = "Orders placed a moment ago, on their way to the lake."
+
+    def find(self) -> Iterator[dict[str, Any]]:
+        """Orders as events."""
+        from ml_models.orm import OutboxEvent
+
+        for record in OutboxEvent.objects.values_list("record", flat=True).iterator():
+            try:
+                event = decode_event(bytes(record))
+            except InvalidEvent:  # the next run makes a dead letter of it, and those are searched
+                continue
+            if self.traces.match(event) and min(event.event_time, event.received_at) <= self._before:
+                yield dict(describe(event))
+
+    def erase(self) -> int:
+        """Bring all of them to the lake."""
+        from ml_models.data_collection.outbox_drain import drain_outbox
+
+        found = sum(1 for _ in self.find())
+        if found:
+            drain_outbox()
+        return found
+
+
 class Spool(Place):
-    """Events that the lake does not have yet. They are drained into the lake, where tombstones drop them."""
+    """Events that the lake does not have yet."""
 
     name = "spool"
+    on_the_way = True
     title = "Events accepted a moment ago, on their way to the lake."
 
     def find(self) -> Iterator[dict[str, Any]]:
@@ -144,6 +178,9 @@ class Online(Place):
         from ml_models.adapters.online_store import KEEP
 
         store = get_online_store()
+        drain = getattr(store, "drain", None)
+        if drain is not None:  # a store of two gives what one of them took while the other was away
+            drain()
         for visitor in self.traces.visitor_keys:
             for one in store.recent(visitor, KEEP):
                 if one.at > self._before:
@@ -158,6 +195,7 @@ class Online(Place):
         store = get_online_store()
         for visitor in self.traces.visitor_keys:
             store.forget(visitor)
+        self.remark = store.scrub()
         return found
 
 
@@ -203,5 +241,8 @@ class Leftovers(Place):
 
 
 def places(traces: Traces, before: datetime = ANY_TIME, orders: str = "delete") -> list[Place]:
-    """All places, in the order in which they are erased: the spool first, so that nothing follows."""
-    return [place(traces, before, orders) for place in (Spool, Leftovers, DeadLetterFiles, Exports, Online, Profiles)]
+    """All places, in the order in which they are erased: what is on the way first, so that nothing follows."""
+    return [
+        place(traces, before, orders)
+        for place in (Outbox, Spool, Leftovers, DeadLetterFiles, Exports, Online, Profiles)
+    ]

@@ -120,6 +120,8 @@ class OnlineStoreContract:
         store.record_many({"a:1": [_at(0)], "a:2": [_at(0)]})
         store.forget("a:1")
         assert (store.recent("a:1"), len(store.recent("a:2"))) == ([], 1)
+        assert isinstance(store.scrub(), str)
+        assert len(store.recent("a:2")) == 1
 
     def test_expire_drops_what_is_old(self) -> None:
         store = self.make()

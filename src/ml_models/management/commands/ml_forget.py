@@ -20,6 +20,7 @@ _PLACES = {
     "lake": "events in the lake",
     "lake_keyed": "purchases and refunds put under pseudonyms",
     "old_files": "files out of the lake that still held some",
+    "outbox": "orders waiting in the outbox",
     "spool": "events waiting in the spool",
     "dead_letters": "dead letters",
     "exports": "exported days",
