@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ml', '0002_outbox'),
+        ('ml', '0003_longer_ids'),
     ]
 
     operations = [
