@@ -27,6 +27,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 __all__ = ["Build", "BuildError", "Stage"]
 
 HERE = Path(__file__).resolve().parent.parent
+MARK = ".bunoraa-shop"
+"""A file that says that a folder is a shop of ours: what is in it may be thrown away to build it anew."""
 
 
 class BuildError(Exception):
@@ -87,8 +89,7 @@ class Build:
         with self._locked():
             done = {} if fresh else self.done()
             if any(stage.fills and stage.name not in done for stage in self.stages):
-                shutil.rmtree(self.state, ignore_errors=True)
-                self.state.mkdir(parents=True)
+                self._empty()
                 done = {}
             waiting = [stage for stage in self.stages if stage.name not in done]
             if not waiting:
@@ -101,6 +102,22 @@ class Build:
                 if stage.name not in done:
                     self._stage(stage, number, done)
             self.console.print(f"[bold green]Built in {time.perf_counter() - started:.0f} s.[/bold green]")
+
+    def _empty(self) -> None:
+        """Start from an empty folder. Only one that an earlier build made, or an empty one, is taken for ours."""
+        mark = self.state / MARK
+        try:
+            if self.state.exists():
+                if any(self.state.iterdir()) and not mark.exists() and not self._record.exists():
+                    raise BuildError(
+                        f"{self.state} holds files that no build of this shop made, and building would delete them. "
+                        "Name an empty or a new folder: --state DIR"
+                    )
+                shutil.rmtree(self.state)
+            self.state.mkdir(parents=True)
+            mark.touch()
+        except OSError as error:
+            raise BuildError(f"{self.state} cannot be emptied for a new shop: {error}") from error
 
     def _stage(self, stage: Stage, number: int, done: dict[str, float]) -> None:
         started = time.perf_counter()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from rich.console import Console
-from simulation.stages import Build, BuildError, Stage
+from simulation.stages import MARK, Build, BuildError, Stage
 
 
 class Recorder:
@@ -70,6 +70,41 @@ def test_fresh_throws_everything_away(recorder):
     recorder.build().run(fresh=True)
     assert recorder.ran == ["tables", "visits", "train", "evaluate"] * 2
     assert not (recorder.folder / "old").exists()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_somebody_else_is_left_alone(recorder, fresh):
+    recorder.folder.mkdir()
+    (recorder.folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(BuildError, match=r"holds files that no build of this shop made.*--state DIR"):
+        recorder.build().run(fresh=fresh)
+    assert recorder.ran == []
+    assert [path.name for path in recorder.folder.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_and_one_of_an_earlier_release_are_taken(recorder):
+    recorder.folder.mkdir()
+    recorder.build().run()
+    (recorder.folder / MARK).unlink()  # as earlier releases left it
+    recorder.build().run(fresh=True)
+    assert recorder.ran == ["tables", "visits", "train", "evaluate"] * 2
+
+
+def test_a_filling_interrupted_at_once_starts_over(recorder):
+    recorder.failing = "tables"
+    with pytest.raises(BuildError, match="tables failed"):
+        recorder.build().run()
+    (recorder.folder / "half-written").write_text("from the first run")
+    recorder.failing = ""
+    recorder.build().run()
+    assert not (recorder.folder / "half-written").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_in_words(recorder):
+    recorder.folder.write_text("a file")
+    with pytest.raises(BuildError, match="cannot be emptied"):
+        recorder.build().run()
+    assert recorder.folder.read_text() == "a file"
 
 
 def test_two_builds_of_one_shop_do_not_run_at_once(recorder):

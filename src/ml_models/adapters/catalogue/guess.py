@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "WHEN",
     "Candidate",
     "Proposal",
+    "asked",
     "columns",
     "name_of",
     "of_type",
@@ -42,12 +44,16 @@ PRICE = (
     "current_price",
     "sale_price",
     "final_price",
+    "selling_price",
     "price",
     "get_price",
     "unit_price",
-    "cost_price_gross",
+    "retail_price",
+    "regular_price",
     "amount",
 )
+_INSIDE = re.compile(r"(^|_)(cost|purchas|buy(?!_now|_it|out|er)|wholesale|margin)")
+"""Words of what the shop itself pays: no customer may see it, and no list or report of ours may show it."""
 NAMES = ("name", "title", "product_name", "label", "headline")
 TEXTS = ("description", "short_description", "summary", "body", "content", "details", "text", "excerpt")
 STOCK = (
@@ -145,6 +151,11 @@ def pick(names: Iterable[str], known: Sequence[str]) -> str:
     return ""
 
 
+def asked(names: Iterable[str], known: Sequence[str] = ()) -> list[str]:
+    """Names of amounts that the customer is asked for: none of the shop's own costs, unless a known name says so."""
+    return [name for name in names if name in known or not _INSIDE.search(name)]
+
+
 def of_type(model: type[Model], kinds: tuple[type[Any], ...]) -> list[str]:
     """Names of plain columns of the given types."""
     return [name for name, f in columns(model).items() if isinstance(f, kinds) and not f.is_relation]
@@ -157,8 +168,11 @@ def price_of(model: type[Model]) -> str:
     # A computed price (sale price, discount) is what the customer sees, so a property of a better name goes first.
     others = [n for n in names_of(model) if n not in fields]
     foreign = [n for n, f in fields.items() if type(f).__name__ in ("MoneyField",)]
-    found = pick([*foreign, *numbers, *others], PRICE)
-    return found or next((n for n in numbers if "price" in n), "")
+    asked_for = asked(numbers)
+    # A sale price that may be empty is no price by itself: the proposal puts it before the price.
+    always = [n for n in asked_for if not (n in SALE and fields[n].null)] or asked_for
+    found = pick([*foreign, *always, *asked(others)], PRICE)
+    return found or next((n for n in always if "price" in n), "")
 
 
 def name_of(model: type[Model]) -> str:

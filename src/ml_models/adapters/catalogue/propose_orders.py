@@ -33,6 +33,7 @@ from ml_models.adapters.catalogue.guess import (
     WHEN,
     Candidate,
     Proposal,
+    asked,
     columns,
     of_type,
     pick,
@@ -114,7 +115,7 @@ def as_line(model: type[Model], product: type[Model], section: dict[str, Any]) -
     if pick(columns(model), QUANTITY):
         score += 2
         evidence.append("a quantity")
-    if pick(columns(model), UNIT_PRICE):
+    if pick(asked(columns(model), UNIT_PRICE), UNIT_PRICE):
         score += 1
         evidence.append("a price")
     return Candidate(model, score, evidence)
@@ -232,7 +233,7 @@ def _line_fields(
     quantity = pick(of_type(model, (IntegerField, DecimalField)), QUANTITY)
     if quantity:
         found["quantity"] = quantity
-    price = pick(of_type(model, (DecimalField, FloatField, IntegerField)), UNIT_PRICE)
+    price = pick(asked(of_type(model, (DecimalField, FloatField, IntegerField)), UNIT_PRICE), UNIT_PRICE)
     total = pick([n for n in names_of(model) if n not in found.values()], TOTAL)
     if price:
         found["unit_price"] = price
