@@ -104,11 +104,13 @@ class Build:
             self.console.print(f"[bold green]Built in {time.perf_counter() - started:.0f} s.[/bold green]")
 
     def _empty(self) -> None:
-        """Start from an empty folder. Only one that an earlier build made, or an empty one, is taken for ours."""
+        """Start from an empty folder. One that an earlier build made, an empty one, and those of the demo are ours."""
         mark = self.state / MARK
+        # In the demo's own folder the settings may have made the folders of logs and pictures already.
+        ours = HERE / ".state" in self.state.parents or mark.exists() or self._record.exists()
         try:
             if self.state.exists():
-                if any(self.state.iterdir()) and not mark.exists() and not self._record.exists():
+                if not ours and any(self.state.iterdir()):
                     raise BuildError(
                         f"{self.state} holds files that no build of this shop made, and building would delete them. "
                         "Name an empty or a new folder: --state DIR"

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from rich.console import Console
+from simulation import stages
 from simulation.stages import MARK, Build, BuildError, Stage
 
 
@@ -88,6 +89,14 @@ def test_an_empty_folder_and_one_of_an_earlier_release_are_taken(recorder):
     (recorder.folder / MARK).unlink()  # as earlier releases left it
     recorder.build().run(fresh=True)
     assert recorder.ran == ["tables", "visits", "train", "evaluate"] * 2
+
+
+def test_what_a_command_left_in_the_demos_own_folder_is_no_hindrance(recorder, monkeypatch, tmp_path):
+    monkeypatch.setattr(stages, "HERE", tmp_path)
+    recorder.folder = tmp_path / ".state" / "generated"
+    (recorder.folder / "logs").mkdir(parents=True)  # as `manage.py check` does before the first build
+    recorder.build().run()
+    assert recorder.ran == ["tables", "visits", "train", "evaluate"]
 
 
 def test_a_filling_interrupted_at_once_starts_over(recorder):
