@@ -187,6 +187,10 @@ def _check(folder: Path, port: int) -> None:
     """The thing measured does what it should: ten products each, by the model, other ones for other visitors."""
     cookies = (folder / "cookies.txt").read_text().split()[:5]
     lists = set()
+    for _ in range(60):  # until the model is loaded, other sources answer
+        if [one["source"] for one in _get(port, PATHS[OURS], cookies[0])[1]["meta"]["sources"]] == ["two_tower"]:
+            break
+        time.sleep(1)
     for cookie in cookies:
         status, body = _get(port, PATHS[OURS], cookie)
         [source] = body["meta"]["sources"]

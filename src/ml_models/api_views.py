@@ -42,16 +42,16 @@ def recommendations(request: HttpRequest) -> HttpResponse:
     """`GET recommendations/?type=&limit=&product_id=&exclude=`: a list of products for the visitor of the cookie.
 
     200 `{"status": "ok", "recommendations": [{"product_id", "score"}, ...], "meta": {"type", "sources", "fallback"}}`,
-    400 for a wrong parameter, 404 where `ML_ENABLED` is False, 405 for another method, 503 where the shop's products
-    cannot be read; every error is `{"status": "error", "error": "<sentence>"}`.
+    400 for a wrong parameter, 404 where `ML_ENABLED` is False, 405 for another method, 503 where the settings are
+    wrong or the shop's products cannot be read; every error is `{"status": "error", "error": "<sentence>"}`.
     """
-    if not get_settings().enabled:
-        return _error(404, "ML is switched off in this shop (ML_ENABLED is False).")
-    if request.method not in ("GET", "HEAD"):
-        response = _error(405, "Recommendations are read with GET.")
-        response.headers["Allow"] = "GET, HEAD"
-        return response
     try:
+        if not get_settings().enabled:
+            return _error(404, "ML is switched off in this shop (ML_ENABLED is False).")
+        if request.method not in ("GET", "HEAD"):
+            response = _error(405, "Recommendations are read with GET.")
+            response.headers["Allow"] = "GET, HEAD"
+            return response
         answer = recommend(_query(request))
     except InvalidQuery as error:
         return _error(400, str(error))

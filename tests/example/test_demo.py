@@ -89,13 +89,11 @@ def test_the_lists_know_the_planted_tastes(state):
     assert found["in_favourites"] >= 3 * found["catalogue_in_favourites"]
 
 
-def test_a_second_run_is_quick_and_changes_nothing(state):
+def test_a_second_run_changes_nothing(state):
     before = (count(state, "shop_order"), count(state, "shop_product"), count(state, "ml_modelversion"))
     command, environment = demo(state, "--no-serve")
-    started = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "is ready" in done.stdout
-    assert time.perf_counter() - started < 15
     assert (count(state, "shop_order"), count(state, "shop_product"), count(state, "ml_modelversion")) == before
 
 

@@ -12,7 +12,9 @@ START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
+def _fresh(monkeypatch):
+    # No answer of a test may hang on how long a busy machine takes to load a model.
+    monkeypatch.setattr("ml_models.serving.loaded.FIRST_WAIT", 60.0)
     ml_settings.reset()
     build.reset()
     yield

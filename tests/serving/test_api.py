@@ -155,6 +155,15 @@ def test_an_unreadable_shop_is_503_and_says_nothing_private(client, stocked, mon
     assert "manage.py check" in caplog.text
 
 
+def test_wrong_settings_are_503_too(client, settings, caplog):
+    settings.ML_SERVING = {"histry": 3}
+    response = client.get(URL)
+    assert response.status_code == 503
+    assert response.json()["status"] == "error"
+    assert "histry" not in response.content.decode()
+    assert "ML_SERVING" in caplog.text
+
+
 @override_settings(
     MIDDLEWARE=[
         "django.contrib.sessions.middleware.SessionMiddleware",

@@ -131,6 +131,44 @@ def test_requests_keep_the_old_version_while_a_large_new_one_loads(shop, time, m
     assert best() == (2, "b")
 
 
+def test_a_first_version_that_loads_slowly_lets_the_next_source_answer(shop, time, monkeypatch):
+    monkeypatch.setattr("ml_models.serving.loaded.FIRST_WAIT", 0.01)
+    shop.promote_popular({"a": 2, "b": 1})
+    finish, path, opened = threading.Event(), shop.store.path, []
+
+    def slow(name, version):
+        opened.append(version)
+        assert finish.wait(60)
+        return path(name, version)
+
+    monkeypatch.setattr(shop.store, "path", slow)
+    assert best() is None
+    time.advance(seconds=1)  # from now on nobody waits for it any more
+    assert [best() for _ in range(3)] == [None] * 3
+    [loading] = [thread for thread in threading.enumerate() if thread.name == "ml-load-popular"]
+    finish.set()
+    loading.join(60)
+    assert best() == (1, "a")
+    assert opened == [1]
+
+
+def test_a_load_that_fails_in_any_way_is_left_alone_for_a_while(shop, time, monkeypatch, caplog):
+    shop.promote_popular({"a": 2, "b": 1})
+    opened = []
+
+    def fail(name, version):
+        opened.append(version)
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shop.store, "path", fail)
+        assert [best() for _ in range(3)] == [None] * 3
+    assert (opened, get_models().failures) == ([1], 1)
+    assert "no room" in caplog.text
+    time.advance(seconds=RETRY_SECONDS)
+    assert best() == (1, "a")
+
+
 def test_threads_asking_at_once_load_once(shop, monkeypatch):
     shop.promote_popular({"a": 2})
     get_models()

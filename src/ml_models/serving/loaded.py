@@ -27,7 +27,9 @@ __all__ = ["Loaded", "LoadedModels", "get_models"]
 log = logging.getLogger("bunoraa.ml.serving")
 
 SWAP_WAIT = 0.05
-"""How long a request waits for a new version before it answers with the old one; seconds."""
+"""How long requests wait for a new version, from the moment its load began, before they get the old one; seconds."""
+FIRST_WAIT = 1.0
+"""The same where nothing is loaded yet: after it the next source answers; seconds."""
 RETRY_SECONDS = 60.0
 """How long a version that could not be loaded is left alone; seconds."""
 
@@ -53,6 +55,7 @@ class LoadedModels:
         self._loaded: dict[str, Loaded] = {}
         self._failed: dict[tuple[str, int], float] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._begun: dict[str, float] = {}
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -104,10 +107,12 @@ class LoadedModels:
                 if current is not None and current.version == version:
                     return current
                 thread = threading.Thread(target=self._load, args=(name, version), name=f"ml-load-{name}", daemon=True)
-                self._threads[name] = thread
+                self._threads[name], self._begun[name] = thread, clock.current().monotonic()
                 thread.start()
-        # With nothing to serve yet it is worth waiting; otherwise only as long as a page does not notice.
-        thread.join(SWAP_WAIT if old is not None else None)
+        # With nothing to serve yet it is worth waiting, but not for ever: a large version on a slow disk must not hold
+        # every worker of the shop.
+        longest = SWAP_WAIT if old is not None else FIRST_WAIT
+        thread.join(max(0.0, self._begun[name] + longest - clock.current().monotonic()))
         return self._loaded.get(name, old)
 
     def _guard(self) -> threading.Lock:
@@ -120,7 +125,7 @@ class LoadedModels:
 
         try:
             artifact = load(self.store.path(name, version))
-        except (MLError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # a damaged file, a full memory: whatever it is, it is not tried at every request
             self._count("serving.load_failed")
             self._failed[(name, version)] = clock.current().monotonic() + RETRY_SECONDS
             old = self._loaded.get(name)
@@ -132,6 +137,7 @@ class LoadedModels:
                 error,
                 "the next source answers" if old is None else f"version {old.version} keeps serving",
                 name,
+                exc_info=not isinstance(error, MLError | OSError),
             )
             return
         self._failed.pop((name, version), None)

@@ -10,9 +10,11 @@ import polars as pl
 from ml_models.core.data_loader import Dataset
 from ml_models.core.splits import Holdout, Split, given_holdout
 
-__all__ = ["START", "checkerboard", "planted_tastes"]
+__all__ = ["START", "TASTES", "checkerboard", "planted_tastes"]
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
+TASTES = 6
+"""How many tastes `planted_tastes` plants unless told otherwise; the favourites are items `i0` to `i5`."""
 HOUR = 3_600_000_000
 
 
@@ -36,7 +38,7 @@ def checkerboard(users: int = 40, items: int = 20) -> Split:
 
 
 def planted_tastes(
-    users: int = 300, items: int = 120, tastes: int = 6, events: int = 15, *, noise: float = 0.1, seed: int = 7
+    users: int = 300, items: int = 120, tastes: int = TASTES, events: int = 15, *, noise: float = 0.1, seed: int = 7
 ) -> Split:
     """Each visitor has one taste and draws from its items, by a power law; a share of `noise` is drawn from all items.
 
