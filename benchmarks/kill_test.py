@@ -1,33 +1,37 @@
-"""Producers and committers are killed at random moments; every acknowledged event must be in the lake exactly once.
+"""Processes are killed at random moments; every acknowledged event must be in the lake exactly once.
 
-Producers append small batches to the file spool and, after each acknowledgement, write the batch's ids to a journal of
-their own. One batch in twenty is delivered a second time, as a browser does whose answer was lost. Two committers move
-the spool into one Delta table and now and then compact it. The storm kills one process after another with SIGKILL and
-starts another in its place. In the end the journals are compared with the lake, id by id.
+Producers append small batches to the spool and, after each acknowledgement, write the batch's numbers to a journal of
+their own. One batch in twenty is delivered a second time, as a browser does whose answer was lost. Clients post batches
+to real web workers (granian) until they are answered with 200, then write their journal. Two committers move the spool
+into one Delta table and now and then compact it. The storm kills one process after another with SIGKILL, Redis among
+them where it is the transport, and starts another in its place. In the end the journals are compared with the lake, id
+by id.
 
 A second, shorter storm takes the search for duplicates away: there the positions alone must keep every event single.
+On Redis it runs without the files behind it, and an append without an answer is not repeated.
+
+Last, nobody is killed: Redis is stopped under load and comes back, then hangs and goes on.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import resource
 import tempfile
 import time
-import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Context, Report
+from benchmarks._kill.count import in_commit_order, out_of_order
+from benchmarks._kill.parts import PRODUCERS, Plan, committer, event
+from benchmarks._kill.storm import COMMITTERS, context, outages, storm
+from benchmarks._kill.web import WORKERS
+from benchmarks.harness import Context, Report, Skip
 
-TITLE = "Under SIGKILLs of producers and of two rival committers no acknowledged event is lost and none comes twice"
-
-PRODUCERS = 4
-COMMITTERS = 2
+TITLE = "Under SIGKILLs of producers, web workers, rival committers and Redis no acknowledged event is lost, none twice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,189 +39,88 @@ class Size:
     """How much of it."""
 
     kills: int
+    """Of the storm on files, and of that on Redis."""
     kills_positions_only: int
-    """Kills of a second storm, in which the lake looks for no duplicates and the producers repeat nothing: there the
-    positions inside the commits must do it alone."""
+    """Of the second storm on each."""
     pause: float
     """Mean seconds between two kills."""
+    accepted: int
+    """Events each first storm goes on for."""
+    outage: float
+    """Seconds for which Redis is stopped, and then hangs."""
     rows: int
     """Rows of the throughput measurement."""
 
 
-FULL = Size(kills=200, kills_positions_only=100, pause=0.4, rows=1_000_000)
-QUICK = Size(kills=50, kills_positions_only=25, pause=0.25, rows=200_000)
+FULL = Size(kills=220, kills_positions_only=110, pause=0.4, accepted=1_000_000, outage=20.0, rows=1_000_000)
+QUICK = Size(kills=22, kills_positions_only=11, pause=0.25, accepted=0, outage=2.0, rows=100_000)
+"""Its floors: 200 accepted events a kill, each role killed as often as the full form asks of so many kills."""
+
+ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 
 
-def _event(event_id: str, number: int) -> Any:
-    from ml_models.core import clock
-    from ml_models.core.event import Event
-
-    now = clock.now()
-    return Event(
-        event_id=event_id,
-        event_type="product_view",
-        event_time=now,
-        received_at=now,
-        source="middleware",
-        session_id=f"s{number % 997}",
-        anonymous_id=str(uuid.UUID(int=number % 9973)),
-        page_url=f"/products/{number % 4999}/",
-        product_id=str(number % 4999),
-        device_type="mobile",
-        country="DE",
-        data={"list": "search"} if number % 3 == 0 else {},
-    )
-
-
-def _orphaned(parent: int) -> bool:
-    return os.getppid() != parent
+def _judge(report: Report, name: str, counts: dict[str, int], kills: int, accepted: int) -> None:
+    roles = {"producer": 5, "committer": 5, "web": 11, "redis": 22}
+    report.figure(f"{name}kills", counts["kills"], (">=", kills), "SIGKILLs")
+    for role, part in roles.items():
+        killed = counts.get(f"kills_of_{role}")
+        if killed is not None:
+            label = {"producer": "producers", "committer": "committers", "web": "web_workers"}.get(role, role)
+            report.figure(f"{name}kills_of_{label}", killed, (">=", max(1, kills // part)), "SIGKILLs")
+    report.figure(f"{name}acknowledged", counts["acknowledged"], (">=", accepted or 200 * kills), "events")
+    if "kills_of_web" in counts:
+        report.figure(f"{name}acknowledged_by_web", counts["acknowledged_by_web"], (">=", 20 * kills), "events")
+        report.figure(f"{name}refused_by_web", counts["refused_by_web"], ("<=", 0), "answers other than 200")
+    report.figure(f"{name}lost", counts["lost"], ("<=", 0), "events")
+    report.figure(f"{name}twice", counts["twice"], ("<=", 0), "events")
+    report.figure(f"{name}crashes", counts["crashes"], ("<=", 0), "processes")
+    report.figure(f"{name}left_in_spool", counts["left_in_spool"], ("<=", 0), "records")
+    report.figure(f"{name}unacknowledged_present", counts["unacknowledged_present"], unit="events")
+    report.figure(f"{name}commits", counts["commits"])
+    report.figure(f"{name}slots", counts["slots"], ("<=", PRODUCERS + COMMITTERS + 2 * WORKERS))
 
 
-def produce(folder: Path, name: str, seed: int, repeat: bool) -> None:
-    """Append batches for ever; a batch's ids go to the journal once it is acknowledged."""
-    from ml_models.adapters.spool_file import FileSpool
-    from ml_models.core.event import encode_event
-
-    rng = random.Random(seed)
-    parent = os.getppid()
-    spool = FileSpool(folder / "spool", segment_bytes=1 << 20)
-    journal = os.open(folder / "journal" / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    number = 0
-    while not _orphaned(parent) and not (folder / "stop").exists():
-        count = rng.randrange(1, 100)
-        records = [encode_event(_event(f"{name}-{number + n}", number + n)) for n in range(count)]
-        spool.append(records)
-        os.write(journal, b"%d %d\n" % (number, number + count))
-        if repeat and rng.random() < 0.05:
-            spool.append(records)
-        number += count
-        time.sleep(rng.uniform(0, 0.02))
-
-
-def commit(folder: Path, seed: int, search: bool) -> None:
-    """Commit for ever, compacting now and then."""
-    from ml_models.core.errors import StoreError
-
-    rng = random.Random(seed)
-    parent = os.getppid()
-    committer, store = _committer(folder, search)
-    while not _orphaned(parent) and not (folder / "stop").exists():
-        committer.run(limit=rng.choice([500, 5_000, 50_000]))
-        if rng.random() < 0.03:
-            try:
-                store.compact(min_files=20)
-            except StoreError as error:  # the other one compacts as well; said, and tried again later
-                print(f"compaction: {error}", flush=True)
-        time.sleep(rng.uniform(0, 0.05))
+def _storms(ctx: Context, report: Report, size: Size, server: Any = None) -> None:
+    """The two storms on one transport."""
+    prefix, url = ("redis_", server.url) if server else ("", "")
+    for search in (True, False):
+        name = prefix if search else f"{prefix}positions_only_"
+        kills, accepted = (size.kills, size.accepted) if search else (size.kills_positions_only, 0)
+        ctx.progress(f"storm on {'Redis' if server else 'files'}{'' if search else ', positions only'}")
+        with tempfile.TemporaryDirectory(prefix="ml-kill-") as folder:
+            counts = storm(
+                Plan(Path(folder), url, search),
+                kills,
+                size.pause,
+                seed=random.SystemRandom().randrange(2**32),
+                accepted=accepted,
+                server=server,
+                web=search,
+                progress=ctx.progress,
+            )
+        if server:
+            server.empty()
+        _judge(report, name, counts, kills, accepted)
 
 
-def _committer(folder: Path, search: bool = True) -> tuple[Any, Any]:
-    from ml_models.adapters.dead_letters import DeadLetters
-    from ml_models.adapters.event_store import DeltaEventStore
-    from ml_models.adapters.spool_file import FileSpool
-    from ml_models.data_collection.process import Committer
-
-    class PositionsOnly(DeltaEventStore):
-        def _unknown(self, table: Any, rows: Any) -> Any:
-            return rows
-
-    store = (DeltaEventStore if search else PositionsOnly)(folder / "lake")
-    return Committer(FileSpool(folder / "spool"), store, DeadLetters(folder / "dead")), store
-
-
-def _context() -> Any:
-    # Children come from a server that has the modules imported but has run nothing: cheap, and no thread is forked.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ml_models.adapters.event_store", "ml_models.data_collection.process"])
-    return context
-
-
-def storm(
-    folder: Path, total: int, pause: float, *, seed: int, search: bool = True, progress: Any = lambda text: None
-) -> dict[str, int]:
-    """Kill `total` processes, one every `pause` seconds on average; returns the counts.
-
-    Without `search` the lake looks for no duplicates and the producers repeat nothing.
-    """
-    rng = random.Random(seed)
-    context = _context()
-    (folder / "journal").mkdir()
-    started = 0
-
-    def start(role: str) -> BaseProcess:
-        nonlocal started
-        started += 1
-        if role == "producer":
-            arguments: tuple[Any, ...] = (folder, f"p{started:05d}", seed + started, search)
-            process = context.Process(target=produce, args=arguments, daemon=True)
-        else:
-            process = context.Process(target=commit, args=(folder, seed + started, search), daemon=True)
-        process.start()
-        return process
-
-    roles = ["producer"] * PRODUCERS + ["committer"] * COMMITTERS
-    running = [start(role) for role in roles]
-    kills = {"producer": 0, "committer": 0}
-    died = 0
-    try:
-        while sum(kills.values()) < total:
-            time.sleep(rng.uniform(0, 2 * pause))
-            role = rng.choice(["producer", "committer"])
-            place = rng.choice([number for number, name in enumerate(roles) if name == role])
-            if running[place].is_alive():
-                running[place].kill()
-                kills[roles[place]] += 1
-            else:
-                died += 1  # by itself: a crash is no kill, and is a failure of the proof
-            running[place].join()
-            running[place] = start(roles[place])
-            if sum(kills.values()) % 20 == 0:
-                progress(f"{sum(kills.values())} of {total} kills")
-    finally:
-        (folder / "stop").touch()
-        for process in running:
-            process.join(30)
-            if process.is_alive():
-                process.kill()
-            died += process.exitcode not in (0, None)
-            process.join()
-    progress("last commits, then counting")
-    committer, store = _committer(folder, search)
-    committer.run()
-    return {
-        **_count(folder, store),
-        "kills": sum(kills.values()),
-        "kills_of_producers": kills["producer"],
-        "kills_of_committers": kills["committer"],
-        "crashes": died,
-        "commits": store.snapshot().position("committer"),
-        "slots": len(list((folder / "spool").iterdir())),
-    }
-
-
-def _count(folder: Path, store: Any) -> dict[str, int]:
-    acknowledged: set[str] = set()
-    for journal in (folder / "journal").iterdir():
-        for line in journal.read_text().splitlines():
-            first, last = map(int, line.split())
-            acknowledged.update(f"{journal.name}-{number}" for number in range(first, last))
-    rows = store.scan(columns=["event_id"]).collect().get_column("event_id")
-    present = set(rows)
-    return {
-        "acknowledged": len(acknowledged),
-        "rows": len(rows),
-        "lost": len(acknowledged - present),
-        "twice": len(rows) - len(present),
-        "unacknowledged_present": len(present - acknowledged),
-        "left_in_spool": committer_left(folder),
-    }
-
-
-def committer_left(folder: Path) -> int:
-    """Records that the spool still counts as waiting."""
-    from ml_models.adapters.spool_file import FileSpool
-
-    return int(FileSpool(folder / "spool").stats()["records"])
+def _outages(ctx: Context, report: Report, size: Size, server: Any) -> None:
+    with tempfile.TemporaryDirectory(prefix="ml-kill-") as folder:
+        plan = Plan(Path(folder), server.url, compact=False)
+        seed = random.SystemRandom().randrange(2**32)
+        counts = outages(plan, server, size.outage, seed=seed, progress=ctx.progress)
+        sessions, by_commit, by_time = out_of_order(in_commit_order(plan))
+    report.figure("stopped_acknowledged", counts["acknowledged"], (">=", int(500 * size.outage)), "events")
+    report.figure("stopped_in_files", counts["in_files"], (">=", int(100 * size.outage)), "events, the lesser outage")
+    report.figure("stopped_lost", counts["lost"], ("<=", 0), "events")
+    report.figure("stopped_twice", counts["twice"], ("<=", 0), "events")
+    report.figure("stopped_refused_by_web", counts["refused_by_web"], ("<=", 0), "answers other than 200")
+    report.figure("stopped_crashes", counts["crashes"], ("<=", 0), "processes")
+    report.figure("stopped_drained_after", round(counts["drained_s"], 1), ("<=", 60.0), "s, the load going on")
+    report.figure("stopped_left_in_spool", counts["left_in_spool"], ("<=", 0), "records")
+    report.figure("stopped_commits", counts["commits"], (">=", int(2 * size.outage)))
+    report.figure("stopped_sessions", sessions, (">=", 50))
+    report.figure("stopped_sessions_out_of_order", by_commit, ("==", 0), "sessions of one process, by commit")
+    report.figure("stopped_web_sessions_out_of_order", by_time, ("==", 0), "sessions of many, by event time")
 
 
 def _measure(folder: Path, rows: int, results: Any) -> None:
@@ -228,18 +131,18 @@ def _measure(folder: Path, rows: int, results: Any) -> None:
     spool = FileSpool(folder / "spool")
     began = time.perf_counter()
     for start in range(0, rows, 500):
-        spool.append([encode_event(_event(f"{start + n:036d}", start + n)) for n in range(min(500, rows - start))])
+        spool.append([encode_event(event(f"{start + n:036d}", start + n)) for n in range(min(500, rows - start))])
     filled = time.perf_counter() - began
-    committer, _ = _committer(folder)
-    result = committer.run()
+    worker, _ = committer(Plan(folder))
+    result = worker.run()
     results.put((filled, result.seconds, result.written, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def throughput(folder: Path, rows: int) -> tuple[float, float, int, float]:
     """(seconds to fill, seconds to commit, rows written, peak memory in MiB)."""
-    context = _context()
-    results = context.Queue()
-    process = context.Process(target=_measure, args=(folder, rows, results), daemon=True)
+    found = context()
+    results = found.Queue()
+    process = found.Process(target=_measure, args=(folder, rows, results), daemon=True)
     process.start()
     measured: tuple[float, float, int, float] = results.get(timeout=600)
     process.join()
@@ -247,25 +150,24 @@ def throughput(folder: Path, rows: int) -> tuple[float, float, int, float]:
 
 
 def run(ctx: Context) -> Report:
-    """The storm, the count, and the committer's speed beside it."""
+    """The storms on both transports, the outages, and the committer's speed beside them."""
+    from tests.servers import NoServer, private_redis
+
     size = QUICK if ctx.quick else FULL
     report = Report()
-    storms = {"": (size.kills, True), "positions_only_": (size.kills_positions_only, False)}
-    for name, (kills, search) in storms.items():
-        seed = random.SystemRandom().randrange(2**32)
-        with tempfile.TemporaryDirectory(prefix="ml-kill-") as folder:
-            counts = storm(Path(folder), kills, size.pause, seed=seed, search=search, progress=ctx.progress)
-        report.figure(f"{name}kills", counts["kills"], (">=", kills), "SIGKILLs")
-        report.figure(f"{name}kills_of_producers", counts["kills_of_producers"], (">=", kills // 5), "SIGKILLs")
-        report.figure(f"{name}kills_of_committers", counts["kills_of_committers"], (">=", kills // 5), "SIGKILLs")
-        report.figure(f"{name}acknowledged", counts["acknowledged"], (">=", 200 * kills), "events")
-        report.figure(f"{name}lost", counts["lost"], ("<=", 0), "events")
-        report.figure(f"{name}twice", counts["twice"], ("<=", 0), "events")
-        report.figure(f"{name}crashes", counts["crashes"], ("<=", 0), "processes")
-        report.figure(f"{name}left_in_spool", counts["left_in_spool"], ("<=", 0), "records")
-        report.figure(f"{name}unacknowledged_present", counts["unacknowledged_present"], unit="events")
-        report.figure(f"{name}commits", counts["commits"])
-        report.figure(f"{name}slots", counts["slots"], ("<=", PRODUCERS + COMMITTERS))
+    with ExitStack() as stack:
+        data = stack.enter_context(tempfile.TemporaryDirectory(prefix="ml-redis-"))
+        try:
+            server = stack.enter_context(private_redis(Path(data), *ALWAYS))
+        except NoServer as error:
+            if os.environ.get("CI", "").lower() == "true":
+                raise Skip(str(error), server=True) from error
+            server = None
+            report.note(f"Nothing was proven on Redis. {error}")
+        _storms(ctx, report, size)
+        if server is not None:
+            _storms(ctx, report, size, server)
+            _outages(ctx, report, size, server)
     ctx.progress("measuring the committer")
     with tempfile.TemporaryDirectory(prefix="ml-kill-") as folder:
         filled, seconds, rows, memory = throughput(Path(folder), size.rows)

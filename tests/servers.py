@@ -157,6 +157,17 @@ class PrivateRedis:
             self._process.kill()
             self._process.wait()
 
+    def stop(self) -> None:
+        """SIGTERM, as a service manager stops it; returns when it has ended."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+
+    def empty(self) -> None:
+        """Forget all it holds."""
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
 
 @contextmanager
 def private_redis(folder: Path, *options: str) -> Iterator[PrivateRedis]:
