@@ -107,10 +107,11 @@ def _outages(ctx: Context, report: Report, size: Size, server: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="ml-kill-") as folder:
         plan = Plan(Path(folder), server.url, compact=False)
         seed = random.SystemRandom().randrange(2**32)
-        counts = outages(plan, server, size.outage, seed=seed, progress=ctx.progress)
+        least = int(100 * size.outage)
+        counts = outages(plan, server, size.outage, seed=seed, least=least, progress=ctx.progress)
         sessions, by_commit, by_time = out_of_order(in_commit_order(plan))
     report.figure("stopped_acknowledged", counts["acknowledged"], (">=", int(500 * size.outage)), "events")
-    report.figure("stopped_in_files", counts["in_files"], (">=", int(100 * size.outage)), "events, the lesser outage")
+    report.figure("stopped_in_files", counts["in_files"], (">=", least), "events, the lesser outage")
     report.figure("stopped_lost", counts["lost"], ("<=", 0), "events")
     report.figure("stopped_twice", counts["twice"], ("<=", 0), "events")
     report.figure("stopped_refused_by_web", counts["refused_by_web"], ("<=", 0), "answers other than 200")

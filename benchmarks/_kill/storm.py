@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks._kill.count import acknowledged, count
 from benchmarks._kill.parts import PRODUCERS, Plan, commit, committer, produce
 from benchmarks._kill.web import CLIENTS, Web, post, serve
+from benchmarks.harness import ProofError
 
 if TYPE_CHECKING:
     from tests.servers import PrivateRedis
@@ -31,7 +32,8 @@ def context() -> Any:
     """How processes are made."""
     # Children come from a server that has the modules imported but has run nothing: cheap, and no thread is forked.
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["ml_models.adapters.event_store", "ml_models.data_collection.process"])
+    modules = ["adapters.event_store", "adapters.spool_fallback", "data_collection.process"]
+    found.set_forkserver_preload(["redis", *(f"ml_models.{name}" for name in modules)])
     return found
 
 
@@ -47,6 +49,16 @@ class Crowd:
         self._places = [("producer", self._start("producer")) for _ in range(PRODUCERS)]
         self._places += [("committer", self._start("committer")) for _ in range(COMMITTERS)]
         self._clients = [self._client(number) for number in range(CLIENTS)] if web else []
+        self._await_load()
+
+    def _await_load(self) -> None:
+        """Return when every producer and client has had something accepted."""
+        deadline = time.monotonic() + 60
+        journals = self._plan.folder / "journal"
+        while sum(path.stat().st_size > 0 for path in journals.iterdir()) < PRODUCERS + len(self._clients):
+            if time.monotonic() > deadline:
+                raise ProofError("The producers did not start within a minute.")
+            time.sleep(0.05)
 
     def _start(self, role: str) -> BaseProcess:
         self._started += 1
@@ -163,9 +175,12 @@ def outages(
     seconds: float,
     *,
     seed: int,
+    least: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Redis is stopped under load and comes back, then hangs and goes on; nobody is killed. Returns the counts.
+
+    Each takes `seconds`, and on a busy machine longer, until `least` events wait in files.
 
     `in_files`: events that waited in files at the end of each outage, the least; `drained_s`: seconds after it until,
     with the load going on, none did, the most.
@@ -184,8 +199,11 @@ def outages(
                     os.kill(server.pid, signal.SIGSTOP)
                 else:
                     server.stop()
+                began = time.monotonic()
                 time.sleep(seconds)
-                in_files.append(int(files.stats()["records"]))
+                while (waiting := int(files.stats()["records"])) < least and time.monotonic() - began < seconds + 30:
+                    time.sleep(0.1)
+                in_files.append(waiting)
                 if hangs:
                     os.kill(server.pid, signal.SIGCONT)
                 else:

@@ -24,6 +24,8 @@ __all__ = ["Committer", "ProcessResult", "process_events"]
 BATCH_ROWS = 100_000
 BATCH_BYTES = 64 << 20
 READ_RECORDS = 20_000
+SHORT_BYTES = 1 << 20
+"""An answer of fewer records and bytes than this was all there was: no spool gives less at once while it has more."""
 
 
 @dataclass(slots=True)
@@ -202,7 +204,11 @@ class Committer:
                     continue
                 positions[source] = found.position
                 records += len(found.records)
-                size += sum(map(len, found.records))
+                taken = sum(map(len, found.records))
+                size += taken
+                if len(found.records) < want and taken < SHORT_BYTES:
+                    # What came in while it was read is the next batch's: under steady traffic this one would never end.
+                    waiting.remove(source)
                 frame, refused = self._rows(found.records, source)
                 frames.append(frame)
                 letters += refused
