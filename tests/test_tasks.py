@@ -63,7 +63,7 @@ for call in (tasks.get_celery_beat_schedule, lambda: tasks.train_model_task.dela
 
 
 ALL = ["process_training_data", "train_model", "scheduled_training", "evaluate_models"]
-ALL += ["export_training_data", "generate_report", "cleanup_old_data"]
+ALL += ["auto_training_check", "check_drift", "export_training_data", "generate_report", "cleanup_old_data"]
 
 
 @pytest.mark.parametrize("name", ALL)

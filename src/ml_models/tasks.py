@@ -40,6 +40,8 @@ except ImportError:
 
 
 __all__ = [
+    "auto_training_check_task",
+    "check_drift_task",
     "cleanup_old_data_task",
     "evaluate_models_task",
     "export_training_data_task",
@@ -127,24 +129,67 @@ def scheduled_training_task() -> list[dict[str, Any]] | dict[str, str]:
 
     A model that fails stands in the result with its `error` and stops no other; where all fail, so does the task.
     """
-    from ml_models.auto_training import automatic, prepare, train
+    from ml_models.auto_training import automatic, prepare
     from ml_models.settings import get_settings
 
     if (off := automatic()) is not None:
         return {"skipped": off}
-    data = prepare()
+    return _train_each([(name, "scheduled") for name in get_settings().models.enabled], prepare())
+
+
+def _train_each(chosen: list[tuple[str, str]], data: Any) -> list[dict[str, Any]]:
+    """Train models (name, trigger); one that fails stands in the result with its `error`. Raises where all fail."""
+    from ml_models.auto_training import train
+
     done: list[dict[str, Any]] = []
-    for name in get_settings().models.enabled:
+    for name, trigger in chosen:
         try:
-            done.append(_said(train(name, trigger="scheduled", data=data)))
+            done.append(_said(train(name, trigger=trigger, data=data)))
         except SoftTimeLimitExceeded:
             raise
         except Exception as error:  # a model may raise anything; its version row says failed, and why
-            logger.exception("%s could not be trained on schedule", name)
+            logger.exception("%s could not be trained (%s)", name, trigger)
             done.append({"model": name, "error": str(error) or type(error).__name__})
     if done and all("error" in one for one in done):
         raise MLError("No model could be trained: " + "; ".join(f"{one['model']}: {one['error']}" for one in done))
     return done
+
+
+@_task("ml.auto_training_check")
+def auto_training_check_task() -> dict[str, Any]:
+    """Train what is due by the triggers of `training_check`, where automatic training is on.
+
+    The answer says of each enabled model which `trigger` applies and the `reason`, and in `trained` what came of it; in
+    `skipped`, in words, why nothing was trained although something is due.
+    """
+    from ml_models.auto_training import automatic, prepare
+    from ml_models.core.errors import InsufficientData
+    from ml_models.settings import get_settings
+    from ml_models.training_check import decide, trainings_under_way
+
+    if (off := automatic()) is not None:
+        return {"skipped": off}
+    decisions = decide()
+    answer: dict[str, Any] = {"models": [_plain(one) for one in decisions], "trained": []}
+    due = [(one.model, one.trigger) for one in decisions if one.trigger is not None]
+    if not due:
+        return answer
+    under_way, most = trainings_under_way(), get_settings().auto_training_config.max_concurrent_trainings
+    if under_way >= most:
+        return {**answer, "skipped": f"{under_way} trainings run already, of at most {most}"}
+    try:
+        data = prepare()
+    except InsufficientData as error:
+        return {**answer, "skipped": str(error)}
+    return {**answer, "trained": _train_each(due, data)}
+
+
+@_task("ml.check_drift")
+def check_drift_task() -> dict[str, Any]:
+    """Compare the newest days with what the champion was trained on; `ml_status` shows the figures."""
+    from ml_models.data_collection.drift import check_drift
+
+    return check_drift()
 
 
 @_task("ml.evaluate_models")
@@ -209,8 +254,7 @@ def get_celery_beat_schedule(flush_interval: int = 300) -> dict[str, dict[str, A
     """Entries for `CELERY_BEAT_SCHEDULE`, in the time zone of Celery's `timezone`; reads no settings.
 
     The whole table of the guide. A shop whose `ML_DATA_COLLECTION["flush_interval"]` is below 300 gives it here too:
-    then the spool is read as often. Until `ml.auto_training_check` and `ml.check_drift` exist, a worker reports these
-    two as unregistered and goes on.
+    then the spool is read as often.
     """
     try:
         from celery.schedules import crontab

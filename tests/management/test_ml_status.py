@@ -157,6 +157,17 @@ def test_a_champion(trained):
     assert "3.0 days" in text
 
 
+def test_what_the_last_check_for_drift_found(trained):
+    from ml_models.tasks import check_drift_task
+
+    assert as_json("--health")["health"]["drift"] is None
+    check_drift_task()
+    text = status("--health")
+    assert "popular v1" in text
+    assert "too little data" in text
+    assert as_json("--health")["health"]["drift"]["figures"]["products"]["psi"] is None
+
+
 def test_a_damaged_artifact_is_a_problem(trained):
     for path in build.get_model_store().path("popular", 1).glob("*.npy"):
         path.unlink()

@@ -20,6 +20,7 @@ from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
 from ml_models.core.event import AHEAD
 from ml_models.data_collection import counters
+from ml_models.data_collection.drift import last_drift
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,13 @@ def health_status() -> Part:
             "artifact": "ok" if loads else "damaged",
         }
     part.values["models"] = models
+    part.values["drift"] = drift = part.ask(last_drift)
+    for name in (drift or {}).get("drifted", ()):
+        found = drift["figures"][name]["psi"]
+        part.hints.append(
+            f"Visitors turned to other {name.replace('_', ' ')} in the newest week: PSI {found:.2f}, from "
+            f"{drift['threshold']:.2f} on a training is advised: python manage.py ml_train --all"
+        )
     return part
 
 

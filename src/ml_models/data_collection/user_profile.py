@@ -36,7 +36,7 @@ from ml_models.settings import get_settings
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ProfileResult", "collect_profiles", "get_profile"]
+__all__ = ["ProfileResult", "collect_profiles", "get_profile", "known_products"]
 
 STATE = "profiles"
 OVERLAP = timedelta(days=1)
@@ -180,7 +180,7 @@ def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, lis
     return same.select("visitor"), gone
 
 
-def _products(items: list[str]) -> pl.DataFrame:
+def known_products(items: list[str]) -> pl.DataFrame:
     """Category and price (minor units) of products, where the shop maps any."""
     import polars as pl
 
@@ -222,7 +222,7 @@ def _table(events: pl.LazyFrame, rows: pl.LazyFrame, currency: str) -> pl.DataFr
     )
     table = seen.join(orders, on="visitor", how="left").collect(engine="streaming")
     items = rows.select("item").drop_nulls().unique().collect(engine="streaming")["item"].to_list()
-    for affinity in _affinities(rows, _products(items)):
+    for affinity in _affinities(rows, known_products(items)):
         table = table.join(affinity, on="visitor", how="left")
     return table
 

@@ -17,6 +17,7 @@ from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from ml_models.data_collection.status import Part
@@ -121,7 +122,8 @@ def _pairs(title: str, rows: list[tuple[str, object]]) -> Table:
     return table
 
 
-def _health(values: Mapping[str, Any]) -> Table:
+def _health(values: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
     from rich.table import Table
 
     table = Table(title="Models", title_justify="left")
@@ -144,7 +146,21 @@ def _health(values: Mapping[str, Any]) -> Table:
             model["artifact"],
             style="red" if model["artifact"] != "ok" else None,
         )
-    return table
+    return Group(table, drift) if (drift := _drift(values.get("drift"))) else table
+
+
+def _drift(values: Mapping[str, Any] | None) -> Table | None:
+    """What the last check for drift found; nothing where none ran yet."""
+    if values is None:
+        return None
+    rows: list[tuple[str, object]] = [("checked", datetime.fromisoformat(values["at"]))]
+    if "skipped" in values:
+        return _pairs("Drift", [*rows, ("not compared", values["skipped"])])
+    rows.append(("newest week against", f"{values['champion']} v{values['version']}"))
+    for name, found in values["figures"].items():
+        text = "too little data" if found["psi"] is None else f"PSI {found['psi']:.3f} of {values['threshold']:.2f}"
+        rows.append((name.replace("_", " "), text))
+    return _pairs("Drift", rows)
 
 
 def _data(values: Mapping[str, Any]) -> Table:
