@@ -24,8 +24,12 @@ class MLConfig(AppConfig):
         self.models_module = import_module("ml_models.orm")
 
     def ready(self) -> None:
-        """Register the system checks, the settings reset and what listens to a login; keep persons out of our log."""
+        """Register the system checks, the settings reset and what listens; keep persons out of our log."""
         from ml_models import checks, settings, signals  # noqa: F401  (registering is the import's effect)
         from ml_models.data_collection.privacy import scrub_logs
 
         scrub_logs()
+        if self.apps is not None and self.apps.is_installed("oscar"):
+            from ml_models.oscar_signals import connect
+
+            connect()
