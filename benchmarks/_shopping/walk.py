@@ -112,6 +112,8 @@ class Visitor:
         self.tab.page.goto(self.shop.address + path, wait_until="load")
         self.tab.depth += 1
         self.shown()
+        if not self.ids:  # until the first answer of the track endpoint every page makes a visitor of its own
+            self.settle()
 
     def leads(self, action: Callable[[], object]) -> None:
         """Do what leads to another page."""

@@ -101,8 +101,8 @@ def _product_viewed(sender: Any, product: Any, request: HttpRequest, **kwargs: A
         request.__dict__["ml_product_viewed"] = True
         return
     named = _named(product)
-    variant = named.pop("variant", None)
-    signals.emit_product_view(request, **named, **({} if variant is None else {"variant_id": str(variant.pk)}))
+    child: dict[str, Any] = {"variant_id": str(product.pk)} if "variant" in named else {}
+    signals.emit_product_view(request, named["product"], **child)
 
 
 @_safely
