@@ -73,7 +73,7 @@ def test_variants_train_as_their_product(shop, monkeypatch, catalog):
         def canonical(self, ids):
             return {one: "p0" if one == "p3" else one for one in ids}
 
-    monkeypatch.setattr(auto_training, "get_catalogue", Shop)
+    monkeypatch.setattr("ml_models.data_collection.facts.get_catalogue", Shop)
     shop(ML_CATALOG=catalog)
     names = auto_training.prepare().full.item_ids.names
     assert "p0" in names

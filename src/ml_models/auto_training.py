@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_models import __version__, models
-from ml_models.adapters.build import get_catalogue, get_event_store, get_model_store, get_versions
+from ml_models.adapters.build import get_event_store, get_model_store, get_versions
 from ml_models.adapters.model_store import sweep
 from ml_models.core import artifact, clock
 from ml_models.core.config import config_dict
@@ -162,10 +162,9 @@ def prepare(*, force: bool = False) -> TrainingData:
 
 
 def _load(start: datetime, end: datetime, known_until: datetime | None) -> Dataset:
-    import polars as pl
-
     from ml_models.adapters.lake_keys import lake_keys
     from ml_models.core.data_loader import COLUMNS, Dataset, interaction_frame, type_weights
+    from ml_models.data_collection.facts import variants
 
     settings = get_settings()
     weights = settings.models.weights
@@ -174,15 +173,11 @@ def _load(start: datetime, end: datetime, known_until: datetime | None) -> Datas
     frame = interaction_frame(
         scan,
         weights=weights,
+        canonical=variants(scan),
         known_until=known_until,
         keys=lake_keys(),
         bots=not settings.tracking.exclude_bots,
     ).collect()
-    if settings.catalog.get("product") or settings.catalog.get("preset"):
-        ids = frame["item"].unique().to_list()
-        mapping = {variant: parent for variant, parent in get_catalogue().canonical(ids).items() if variant != parent}
-        if mapping:
-            frame = frame.with_columns(pl.col("item").replace(mapping))
     return Dataset.from_frame(frame, weights)
 
 

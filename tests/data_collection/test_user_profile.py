@@ -30,6 +30,9 @@ class Shop:
     def get(self, ids):
         return {name: self.products[name] for name in ids if name in self.products}
 
+    def canonical(self, ids):
+        return {name: name.partition(":")[0] for name in ids}
+
 
 @pytest.fixture
 def add():
@@ -75,6 +78,22 @@ def test_a_profile_by_hand(add):
     assert [one["category"] for one in profile.data["categories"]] == ["Shoes", "Books"]
     assert profile.data["categories"][0]["share"] == pytest.approx(shoes / (shoes + books), abs=1e-4)
     assert profile.data["price"] == {"low": 1000, "middle": 8000, "high": 8000}
+
+
+def test_a_change_that_the_page_and_the_server_told_of_counts_once(add, settings):
+    """The page names the variant and the server its product; what is a robot's stays one whichever copy is flagged."""
+    settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "id"}}}
+    build.override(event_store=add.store, catalogue=Shop())
+    told = {"quantity": 1, "anonymous_id": "A", "days": 3}
+    add("cart_add", "shoe:red", source="js", **told)
+    add("cart_add", "shoe", source="server", **told)
+    view = {"anonymous_id": "A", "page_view_id": "v", "days": 2}
+    add("product_view", "book", source="js", is_bot=True, **view)
+    add("product_view", "book", source="middleware", **view)
+    collect_profiles()
+    profile = get_profile("u:1")
+    assert profile.data["types"] == {"cart_add": 1}
+    assert [one["category"] for one in profile.data["categories"]] == ["Shoes"]
 
 
 @pytest.mark.parametrize(

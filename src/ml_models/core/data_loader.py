@@ -273,11 +273,11 @@ def interaction_frame(
     types = list(type_weights(weights))
     scan = restore_ids(scan.select(COLUMNS), keys)
     events = drop_shadowed(
-        scan.filter(pl.col("event_type").is_in(types) & (pl.lit(bots) | ~pl.col("is_bot").fill_null(False)))
+        scan.filter(pl.col("event_type").is_in(types))
         .with_columns(meaning=pl.col("data").str.json_path_match("$.meaning"))
         .filter((pl.col("event_type") != "purchase") | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT)),
         canonical,
-    )
+    ).filter(pl.lit(bots) | ~pl.col("is_bot").fill_null(False))  # last: of a robot's two copies one may be flagged
     links = (
         scan.filter(pl.col("event_type") == "identity_link")
         .select("anonymous_id", link_user="user_id", link_time="event_time")

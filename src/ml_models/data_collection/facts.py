@@ -7,17 +7,19 @@ that logged in as exactly one user is that user.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from ml_models.adapters.build import get_catalogue
 from ml_models.core.authority import COLUMNS as AUTHORITY
 from ml_models.core.authority import drop_shadowed
 from ml_models.core.data_loader import _stitch as stitch
 from ml_models.core.event import INTERACTION_TYPES, NOT_BOUGHT
 from ml_models.core.keyed_ids import restore_ids
+from ml_models.settings import get_settings
 
-__all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency"]
+__all__ = ["COLUMNS", "events_of_visitors", "facts", "shop_currency", "variants"]
 
 COLUMNS = (
     *AUTHORITY,
@@ -34,11 +36,31 @@ COLUMNS = (
 """Columns of the lake that are read."""
 
 
-def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = (), *, bots: bool = False) -> pl.LazyFrame:
+def variants(scan: pl.LazyFrame) -> dict[str, str]:
+    """Ids of variants among the products of these events -> their products, where `ML_CATALOG` maps products."""
+    catalog = get_settings().catalog
+    if not (catalog.get("product") or catalog.get("preset")):
+        return {}
+    inside = pl.col("items").list.eval(pl.element().struct.field("product_id"))
+    ids = pl.concat(
+        [scan.select(id="product_id").unique(), scan.select(id=inside).explode("id").unique()], how="vertical"
+    ).drop_nulls()
+    names = ids.unique().collect(engine="streaming").to_series().to_list()
+    return {one: product for one, product in get_catalogue().canonical(names).items() if one != product}
+
+
+def events_of_visitors(
+    scan: pl.LazyFrame,
+    keys: Sequence[bytes] = (),
+    *,
+    bots: bool = False,
+    canonical: Mapping[str, str] | None = None,
+) -> pl.LazyFrame:
     """The lake's events that count, one row an event, with `visitor` (`u:...`, `a:...` or null).
 
     With `keys` (`adapters.lake_keys`) old orders whose ids are keyed belong to their visitor where `scan` knows the
     plain id. Who does not ask for visitors needs none. With `bots` flagged events count too.
+    `canonical` (`variants`) says which two rows name one product, and puts the product in place of a variant.
     """
     scan = restore_ids(scan.select(COLUMNS), keys)
     links = (
@@ -48,11 +70,14 @@ def events_of_visitors(scan: pl.LazyFrame, keys: Sequence[bytes] = (), *, bots: 
     )
     bought = pl.col("event_type") == "purchase"
     counted = drop_shadowed(
-        scan.filter((pl.lit(bots) | ~pl.col("is_bot").fill_null(False)) & (pl.col("event_type") != "identity_link"))
+        scan.filter(pl.col("event_type") != "identity_link")
         .with_columns(meaning=pl.when(bought).then(pl.col("data").str.json_path_match("$.meaning")))
         .filter(~bought | ~pl.col("meaning").fill_null("").is_in(NOT_BOUGHT))
-        .drop("meaning")
-    )
+        .drop("meaning"),
+        canonical,
+    ).filter(pl.lit(bots) | ~pl.col("is_bot").fill_null(False))  # last: of a robot's two copies one may be flagged
+    if canonical:
+        counted = counted.with_columns(pl.col("product_id").replace(dict(canonical)))
     return stitch(counted, links, None)
 
 

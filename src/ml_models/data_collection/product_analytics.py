@@ -72,7 +72,7 @@ def collect_products(progress: Callable[[int, int], None] | None = None) -> Prod
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
-    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency
+    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency, variants
 
     tell = progress or (lambda done, total: None)
     now = clock.now()
@@ -81,7 +81,7 @@ def collect_products(progress: Callable[[int, int], None] | None = None) -> Prod
     longest = max(*WINDOWS, RECENT_DAYS + BEFORE_DAYS)
     start = _midnight(today - timedelta(days=longest - 1), zone)
     scan = get_event_store().scan(columns=COLUMNS, start=start, end=now + timedelta(days=1))
-    events = events_of_visitors(scan, bots=not get_settings().tracking.exclude_bots)
+    events = events_of_visitors(scan, bots=not get_settings().tracking.exclude_bots, canonical=variants(scan))
     rows = facts(events).drop_nulls("item").collect().lazy()
     currency = shop_currency(rows, str(get_settings().catalog.get("currency") or ""))
     elsewhere = (pl.col("type") == "purchase") & pl.col("amount").is_not_null() & (pl.col("currency") != currency)

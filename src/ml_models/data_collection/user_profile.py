@@ -91,7 +91,7 @@ def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
-    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency
+    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency, variants
 
     tell = progress or (lambda done, total: None)
     now = clock.now()
@@ -101,7 +101,8 @@ def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full
     newest = scan.select(pl.col("received_at").max()).collect().item()
     if newest is None:
         return ProfileResult(0, 0, watermark, watermark is None)
-    events = events_of_visitors(scan, lake_keys(), bots=not get_settings().tracking.exclude_bots)
+    bots = not get_settings().tracking.exclude_bots
+    events = events_of_visitors(scan, lake_keys(), bots=bots, canonical=variants(scan))
     candidates = _candidates(scan, events, None if watermark is None else watermark - OVERLAP)
     changed, gone = _changed(candidates, full=watermark is None)
     currency = shop_currency(facts(events), str(get_settings().catalog.get("currency") or ""))
