@@ -10,6 +10,8 @@ from ml_models.core.event import purchase_id
 from ml_models.core.ports import HistoryEvent, Order, OrderItem
 from ml_models.data_collection.importer.history import history_id
 
+pytestmark = pytest.mark.django_db  # what is forgotten stands in a table
+
 WHEN = datetime(2024, 3, 1, 12, tzinfo=UTC)
 FUTURE = datetime(2999, 1, 1, tzinfo=UTC)
 MAP = ["--map", "user=customer,item=sku", "--map", "time=when"]
@@ -82,7 +84,6 @@ def test_switched_off(lake, views, settings):
         run(views, "--type", "product_view", *MAP)
 
 
-@pytest.mark.django_db
 def test_orders_have_the_ids_of_the_sync(lake):
     items = (OrderItem(product_id="p", quantity=2),)
     shop = MemoryCatalogue(orders=[Order(id="A1", when=WHEN, items=items, user_id="7")])

@@ -12,7 +12,7 @@ from ml_models.core.query import Query
 from ml_models.core.registry import Registry
 from ml_models.orm import OnlineInteraction, ProductStats, ServingModel
 from ml_models.services import recommend
-from tests.shop.models import Category, Product
+from tests.shop.models import Category, Product, TreeProduct
 
 pytestmark = pytest.mark.django_db
 URL = "/api/ml/recommendations/"
@@ -145,6 +145,20 @@ def test_promotion_and_roll_back_through_the_registry(client, shoes, promote, ti
 def test_ids_that_are_no_keys_of_the_shop_are_harmless(client, shoes, storage):
     assert ask(client, type="similar", product_id="../../etc", limit=1) == [shoes[-1]]
     assert ask(client, type="new", exclude="x,9999999999999999999999999,-1", limit=1) == [shoes[-1]]
+
+
+def test_a_variant_put_into_the_cart_counts_for_its_product(client, storage, settings, promote, time):
+    shirt, cap, hat = (TreeProduct.objects.create(name=name) for name in ("shirt", "cap", "hat"))
+    large = TreeProduct.objects.create(name="shirt, large", parent=shirt)
+    settings.ML_CATALOG = {
+        "product": {"model": "shop.TreeProduct", "filter": {"parent": None}, "variants": {"parent": "parent"}}
+    }
+    ids = [str(one.pk) for one in (shirt, cap, hat)]
+    promote(ids, {(ids[0], ids[1]): 1.0, (ids[0], ids[0]): 5.0})
+    view(client, str(large.pk))
+    assert ask(client) == [ids[1], ids[2]]  # the cap goes with the shirt, which was just looked at itself
+    assert ask(client, type="recently_viewed", limit=1) == [ids[0]]
+    assert ask(client, type="new", exclude=str(large.pk)) == [ids[2], ids[1]]
 
 
 @pytest.mark.both_databases
