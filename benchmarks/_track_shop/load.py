@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Skip
+from benchmarks.harness import ProofError, Skip
 
 __all__ = ["need", "result", "start"]
 
@@ -63,13 +63,13 @@ def need() -> None:
 def start(
     folder: Path, port: int, path: str, *, connections: int, seconds: float, core: int, run: int, **environment: str
 ) -> subprocess.Popen[str]:
-    """Begin to load a path from one core. `run`: a number from 0 to 4095 of its own for each load on one shop.
+    """Begin to load a path from one core, for whole seconds.
 
-    `refused` of the result counts answers that are errors, `broken` connections that failed.
+    `run`: a number from 0 to 4095 that no other load of this shop has. `refused` of the result counts answers that are errors, `broken` connections that failed.
     """
     script = folder / "load.lua"
     script.write_text(LUA)
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(script)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "30s", "-s", str(script)]
     command += [
         f"http://127.0.0.1:{port}{path}",
         "--",
@@ -87,5 +87,7 @@ def start(
 def result(client: subprocess.Popen[str]) -> dict[str, Any]:
     """Wait for a load to end and say what came of it."""
     out, _ = client.communicate(timeout=600)
-    line = next(line for line in out.splitlines() if line.startswith("RESULT "))
+    line = next((line for line in out.splitlines() if line.startswith("RESULT ")), None)
+    if line is None:
+        raise ProofError(f"wrk gave no result: {out}")
     return dict(json.loads(line.removeprefix("RESULT ")))

@@ -11,4 +11,5 @@ def constant(request: HttpRequest) -> HttpResponse:
     return HttpResponse(b'{"status": "ok", "processed": 20}', content_type="application/json")
 
 
-urlpatterns = [path("api/ml/", include("ml.api.urls")), path("floor/", constant)]
+# As deep in the URLs as the endpoint is.
+urlpatterns = [path("api/ml/", include("ml.api.urls")), path("floor/", include([path("", constant)]))]

@@ -140,9 +140,9 @@ class LimitSettings:
     """Track requests a second that one visitor cookie may send for long; 0.1 to 100,000."""
     visitor_burst: Annotated[int, Range(1, 1_000_000)] = 60
     """Track requests that one visitor cookie may send at once; count, 1 to 1,000,000."""
-    network_rate: Annotated[float, Range(0.1, 1_000_000)] = 200.0
+    network_rate: Annotated[float, Range(0.1, 1_000_000)] = 50.0
     """Track requests a second that one network (/24, /48) may send for long; 0.1 to 1,000,000."""
-    network_burst: Annotated[int, Range(1, 10_000_000)] = 2_000
+    network_burst: Annotated[int, Range(1, 10_000_000)] = 500
     """Track requests that one network may send at once; count, 1 to 10,000,000."""
     trusted_proxies: Annotated[int, Range(0, 10)] = 0
     """Proxies of the shop's own in front of it: the sender's address is that many places from the right of
