@@ -65,7 +65,8 @@ def start(
 ) -> subprocess.Popen[str]:
     """Begin to load a path from one core, for whole seconds.
 
-    `run`: a number from 0 to 4095 that no other load of this shop has. `refused` of the result counts answers that are errors, `broken` connections that failed.
+    `run`: a number from 0 to 4095 that no other load of this shop has. `refused` of the result counts answers that are
+    errors, `broken` connections that failed.
     """
     script = folder / "load.lua"
     script.write_text(LUA)
