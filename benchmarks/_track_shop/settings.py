@@ -30,3 +30,11 @@ MIDDLEWARE = [
 ]
 ML_CATALOG = {"currency": "EUR"}
 ML_LIMITS = json.loads(os.environ.get("TRACK_SHOP_LIMITS", "{}"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}
+"""So that whatever is logged stands in the server's log: Django mails errors to its admins otherwise."""

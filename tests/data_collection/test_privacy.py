@@ -1,5 +1,6 @@
 """What of an event may be kept, by the privacy rules of the settings."""
 
+import json
 import logging
 
 import msgspec
@@ -252,3 +253,11 @@ def test_switches(settings):
     assert privacy.switched_off("form_interaction", "/p", now) is None
     assert privacy.switched_off("cart_add", "https://shop.example/intern/x", now) == "exclude_paths"
     assert privacy.switched_off("cart_add", None, now) is None
+
+
+@pytest.mark.parametrize("event_type", [[], {"a": 1}, 5, None])
+def test_a_refused_event_whose_type_is_no_text_is_kept(event_type):
+    raw = json.dumps({"event_type": event_type, "note": "x@example.com", "data": {"a": 1}}).encode()
+    kept = json.loads(clean_payload(raw))
+    assert kept["event_type"] == event_type
+    assert "example.com" not in json.dumps(kept)

@@ -15,6 +15,7 @@ from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import INTERACTION_TYPES, NAMESPACE, Event, EventType, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.query import Interaction
+from ml_models.core.scrub import scrub
 from ml_models.data_collection import bots, counters, privacy, wire
 from ml_models.data_collection.client import Client
 from ml_models.data_collection.identity import Decision, visitor_key
@@ -122,22 +123,22 @@ def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch,
     known["received_at"] = context.received_at.isoformat()
     known["sent_at"] = batch.sent_at and batch.sent_at.isoformat()
     known["batch_id"] = batch.batch_id or uuid7()  # the id of an event without one follows from it, at every replay
-    letters = [
-        DeadLetters.letter(
-            error.reason,
-            error.path,
-            privacy.clean_payload(bytes(batch.events[index])),
-            detail=str(error),
-            context={**known, "index": index},
-        )
-        for error, index in rejected
-    ]
     for error, _ in rejected:
         counters.add(f"rejected.{error.reason}")
     try:
+        letters = [
+            DeadLetters.letter(
+                error.reason,
+                scrub(error.path),
+                privacy.clean_payload(bytes(batch.events[index])),
+                detail=scrub(str(error)),
+                context={**known, "index": index},
+            )
+            for error, index in rejected
+        ]
         get_dead_letters().write_all(letters)
-    except Exception:  # a full disk: the events are refused either way, and the request's others are stored
-        if counters.add("dead_letters.failed", len(letters)) % 1000 <= len(letters):
+    except Exception:  # a full disk, or what no rule foresaw: they are refused either way, and the others are stored
+        if counters.add("dead_letters.failed", len(rejected)) % 1000 <= len(rejected):
             logger.exception("Rejected events could not be kept. Counted from here.")
 
 

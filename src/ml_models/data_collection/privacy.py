@@ -229,12 +229,14 @@ def clean_payload(raw: bytes) -> bytes:
     if not isinstance(wire, dict):
         return _encode(scrub_value(wire))
     event_type = wire.get("event_type", wire.get("event"))
+    if not isinstance(event_type, str):
+        event_type = ""
     kept: dict[str, Any] = {}
     for key, value in wire.items():
         name = scrub_email(key)
         if key in ("data", "properties", "params") and isinstance(value, dict):
             value = dict(value)
-            _clean_data(event_type if isinstance(event_type, str) else "", value)
+            _clean_data(event_type, value)
             kept[name] = value
         elif key in _IDS and isinstance(value, str):
             kept[name] = scrub_email(value)
