@@ -18,6 +18,8 @@ from ml_models.core.scrub import IP, scrub
 __all__ = ["clean_address", "host_of", "path_of"]
 
 TOKEN = "[token]"
+SHORT = 256
+"""Longest address whose answer is remembered; characters."""
 
 _SPLIT = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#\\]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
 _KEPT_SCHEMES = ("http", "https", "android-app")
@@ -32,6 +34,9 @@ _GUARDED = re.compile(
     r"|invitation|unsubscribe|token|magic|secret|one-time|otp|auth|login|session)"
     r"(?:[_-](?:password|email|account|link|login|token|key|code|reset|confirm))?"
 )
+# Words and short numbers, none of which begins like one of those: most paths of a shop, seen at one glance.
+_WORD = r"(?!reset|passw|activ|verif|confirm|invit|unsub|token|magic|secret|one|otp|auth|login|session)[a-z0-9]{1,15}"
+_SIMPLE = re.compile(rf"(?:/(?:(?=[a-z]){_WORD}(?:[_-]{_WORD})*|\d{{1,7}})?)*")
 # And these are no keys.
 _WORDS = re.compile(
     r"(?i)(?:(?:set|new|reset|change|forgot|confirm|verify|password|email|mail|account|done|complete|sent|success"
@@ -43,7 +48,6 @@ _PIECE = re.compile(r"[A-Za-z0-9]+")
 _CHANGES = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
 
 
-@lru_cache(maxsize=2048)
 def clean_address(
     address: str, limit: int, keys: frozenset[str], *, own: str | None = None, foreign: bool = False
 ) -> str | None:
@@ -52,6 +56,15 @@ def clean_address(
     `keys`: query keys that are kept. With `own` (a host and port) an address of any other host is another site's;
     with `foreign` every address that names a host is.
     """
+    if len(address) > SHORT:
+        return _cleaned(address, limit, keys, own, foreign)
+    return _remembered(address, limit, keys, own, foreign)
+
+
+def _cleaned(address: str, limit: int, keys: frozenset[str], own: str | None, foreign: bool) -> str | None:
+    path, mark, query = address.partition("?")
+    if path and _SIMPLE.fullmatch(path) and "#" not in query:
+        return (path + _query(query, keys) if mark else path)[:limit]
     scheme, host, path, query = _split(address.strip())
     if scheme and (scheme.lower() not in _KEPT_SCHEMES or host is None):
         return None
@@ -66,6 +79,9 @@ def clean_address(
     if query and not (foreign and host is not None):
         cleaned += _query(query, keys)
     return cleaned[:limit] or None
+
+
+_remembered = lru_cache(maxsize=4096)(_cleaned)  # the same pages again and again
 
 
 def host_of(address: str | None) -> str | None:
@@ -152,7 +168,7 @@ def _query(query: str, keys: frozenset[str]) -> str:
     kept = []
     for pair in query.split("&"):
         name, equals, value = pair.partition("=")
-        if unquote_plus(name) not in keys:
+        if name not in keys and unquote_plus(name) not in keys:
             continue
         plain = unquote_plus(value)
         scrubbed = scrub(plain)

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["is_card", "scrub", "scrub_email", "scrub_value"]
 
+SHORT = 64
+"""Longest text whose answer is remembered; characters."""
 EMAIL, PHONE, CARD, IP = "[email]", "[phone]", "[card]", "[ip]"
 
 # Nothing of a person without one of these: an at sign, a longer number, two colons. One pass over the text.
@@ -56,7 +59,11 @@ _DATE = re.compile(r"\d{2}([ -])\d{2}\1\d{4}")
 
 
 def scrub(text: str) -> str:
-    """The text without what identifies a person; the same object where there is nothing."""
+    """The text without what identifies a person."""
+    return _remembered(text) if len(text) <= SHORT else _scrubbed(text)
+
+
+def _scrubbed(text: str) -> str:
     if _SUSPICIOUS.search(text) is None or _PLAIN.fullmatch(text):
         return text
     if "@" in text or "%40" in text or "\uff20" in text:
@@ -68,6 +75,9 @@ def scrub(text: str) -> str:
         text = _IPV4.sub(_ip, text)
     text = _PHONE.sub(_phone, text)
     return _CALLED.sub(_called, text) if _CALLING.search(text) else text
+
+
+_remembered = lru_cache(maxsize=4096)(_scrubbed)  # sessions, pages and searches come again and again
 
 
 def scrub_email(text: str) -> str:
