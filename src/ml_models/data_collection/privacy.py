@@ -38,6 +38,7 @@ __all__ = [
     "consent_of",
     "may_record",
     "scrub",
+    "scrub_email",
     "scrub_logs",
     "switched_off",
     "withdraws",
