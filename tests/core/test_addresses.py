@@ -55,6 +55,7 @@ def test_what_is_no_secret_stays(address):
         ("HTTP://SHOP.example/X", "http://shop.example/X"),
         ("//cdn.example/x?q=1", "//cdn.example/x?q=1"),
         ("/s;jsessionid=ABCDEF0123", "/s"),
+        ("/;x/evil.example/p", "/evil.example/p"),
         # persons
         ("/u/john.doe@example.com/orders", "/u/[email]/orders"),
         ("/u/john.doe%40example.com", "/u/[email]"),

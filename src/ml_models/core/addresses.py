@@ -75,10 +75,13 @@ def _cleaned(address: str, limit: int, keys: frozenset[str], own: str | None, fo
             foreign = foreign or own is not None
             host = _public_host(host)
         origin = f"{scheme.lower()}{':' if scheme else ''}//{host}"
-    cleaned = origin + _path(path)
+    path = _path(path)
+    if host is None and path.startswith("//"):
+        path = "/" + path.lstrip("/")  # "/;/x" has lost what kept it from naming a host
+    cleaned = origin + path
     if query and not (foreign and host is not None):
         cleaned += _query(query, keys)
-    return cleaned[:limit] or None
+    return cleaned[:limit].strip() or None
 
 
 _remembered = lru_cache(maxsize=4096)(_cleaned)  # the same pages again and again
