@@ -96,3 +96,17 @@ def test_no_tracked_file_names_a_folder_of_one_machine():
 
 def test_no_tracked_file_is_large():
     assert [str(path.relative_to(ROOT)) for path in _tracked() if path.stat().st_size > 1_500_000] == []
+
+
+def test_every_logger_keeps_persons_out_of_its_lines():
+    """A filter does not see what loggers below its own write, so `data_collection.privacy` names each."""
+    import logging
+
+    from ml_models.data_collection.privacy import LogScrubber
+
+    sources = "".join(path.read_text(encoding="utf-8") for path in MODULES)
+    names = set(re.findall(r'getLogger\("([^"]+)"\)', sources))
+    assert "bunoraa.ml" in names
+    assert [
+        name for name in names if not any(isinstance(one, LogScrubber) for one in logging.getLogger(name).filters)
+    ] == []

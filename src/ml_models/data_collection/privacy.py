@@ -265,7 +265,7 @@ _QUERY = re.compile(r"\?[^\s\"'<>]*")
 # -- our own log ------------------------------------------------------------------------------------
 
 
-_LOGGERS = ("", ".api", ".catalogue", ".models", ".serving", ".spool", ".sync", ".training")
+_LOGGERS = ("", ".api", ".catalogue", ".models", ".serving", ".spool", ".sync", ".training", ".worker")
 
 
 def scrub_logs() -> None:
