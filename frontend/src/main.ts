@@ -1,10 +1,10 @@
 import { consent, keep, said } from "./consent";
 import { watchEngagement } from "./engagement";
-import { forgetSession, pageViewId, sessionId, uuid7 } from "./ids";
+import { pageViewId, sessionId, uuid7 } from "./ids";
 import { pageProduct, watchImpressions } from "./impressions";
 import { watchClicks, watchForms } from "./interactions";
 import { beginnings, each, endings, hidden, later, listen, options, readOptions, safely, tell } from "./page";
-import { add, amend, back, drain, flush, forget, leave } from "./transport";
+import { add, amend, back, drain, empty, flush, leave } from "./transport";
 import type { Data, Recorder, Tracker, WireEvent } from "./types";
 import { type EventType, known } from "./vocabulary";
 
@@ -131,12 +131,12 @@ function start(): Tracker {
       if ((state !== "granted" && state !== "denied") || state === said()) return;
       const told = consent() === "granted" || state === "granted";
       if (state === "granted") keep(state);
-      else forget();
+      else empty();
       if (told) record("consent_change", { state }, true);
       flush();
       if (state === "denied") {
         keep(state);
-        forgetSession();
+        flush(); // which now forgets
       }
     }),
   };

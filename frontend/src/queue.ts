@@ -9,10 +9,12 @@ interface Stored {
   due: number;
 }
 
+const NAME = "_ml";
+const KEY = "_ml:"; // of an event in localStorage
 const ROWS = 1000; // most events kept
 const SIZE = 1e6; // most characters kept
 const AGE = 72 * 3600 * 1000; // longest time an event is kept, milliseconds
-const LEASE = 30000; // how long a page has for sending what it took, milliseconds
+const LEASE = 15000; // how long a page has for sending what it took, milliseconds
 
 type Work = (store: IDBObjectStore, transaction: IDBTransaction) => void;
 
@@ -48,11 +50,13 @@ function use(work: Work): void {
     early = undefined;
   };
   try {
-    const request = indexedDB.open("_ml", 1);
+    const request = indexedDB.open(NAME, 1);
     request.onupgradeneeded = safely(() => request.result.createObjectStore("events", { keyPath: "event.event_id" }));
     request.onsuccess = safely(() => {
       database = request.result;
-      database.onclose = () => (database = undefined); // its storage was cleared: the next use opens it again
+      // Its storage was cleared, or another tab deletes it: the next use opens it again.
+      database.onclose = () => (database = undefined);
+      database.onversionchange = () => (database!.close(), (database = undefined));
       const due = early!;
       early = undefined;
       each(due, run);
@@ -106,15 +110,42 @@ export function put(events: WireEvent[], free: boolean, saved?: () => void): voi
   if (!free && (rows < 0 || room < 0)) use((store) => sweep(store, () => undefined));
 }
 
+/** Also write events where it is done when the call returns: a tab that is closed may take its transactions with it. */
+export const rescue = (events: WireEvent[]): void =>
+  each(events, (event) => localStorage.setItem(KEY + event.event_id, JSON.stringify(event)));
+
+const rescued = (): string[] => Object.keys(localStorage).filter((key) => key.startsWith(KEY));
+
+const remove = (key: string): void => localStorage.removeItem(key);
+
+/** Bring what closed tabs rescued into the queue. */
+export const adopt = safely(() => {
+  const keys = rescued();
+  if (!keys[0]) return;
+  use((store, transaction) => {
+    transaction.oncomplete = () => each(keys, remove);
+    each(keys, (key) => {
+      const request = store.add({ event: JSON.parse(localStorage.getItem(key)!), due: 0 });
+      request.onerror = (event) => event.preventDefault(); // it is there, and may be another page's by now
+    });
+  });
+});
+
 /** Remove events. */
-export const drop = (events: WireEvent[]): void =>
+export function drop(events: WireEvent[]): void {
   use((store, transaction) => {
     each(events, (event) => store.delete(event.event_id));
     commit(transaction);
   });
+  each(events, (event) => remove(KEY + event.event_id));
+}
 
-/** Remove everything. */
-export const clear = (): void => use((store) => store.clear());
+/** Remove everything, and make nothing where there is nothing. */
+export function clear(): void {
+  if (database) use((store) => store.clear());
+  else indexedDB.deleteDatabase(NAME);
+  each(rescued(), remove);
+}
 
 /**
  * Take at most `most` events that belong to no page; no other page gets them within the lease. `wait`: milliseconds

@@ -1,8 +1,8 @@
 // Events on their way: recorded -> in the queue of the beventser -> sent -> acknowledged -> out of the queue.
 import { allowed, consent } from "./consent";
-import { uuid7 } from "./ids";
+import { forgetSession, uuid7 } from "./ids";
 import { later, options, safely, soon, tell } from "./page";
-import { claim, clear, drop, durable, interrupt, put } from "./queue";
+import { adopt, claim, clear, drop, durable, interrupt, put, rescue } from "./queue";
 import type { WireEvent } from "./types";
 
 const BATCH = 10; // events of one request
@@ -30,7 +30,9 @@ const without = (from: WireEvent[], events: WireEvent[]): WireEvent[] => from.fi
 
 /** Write what was recorded in this moment, and send it where the page is going. */
 function settle(): void {
-  if (allowed()) put(unsaved.splice(0), leaving);
+  if (!allowed()) return;
+  if (leaving) rescue(unsaved);
+  put(unsaved.splice(0), leaving);
   if (leaving) flush();
 }
 
@@ -161,6 +163,7 @@ function wake(): void {
 export function drain(): void {
   if (draining || leaving || !allowed() || Date.now() < until || !durable()) return;
   draining = true;
+  adopt();
   const stop = (wait: number): void => {
     draining = false;
     if (unlock) unlock();
@@ -190,6 +193,7 @@ export function leave(): void {
   if (!leaving && allowed()) {
     leaving = true;
     interrupt();
+    rescue(unsaved);
     unsaved = [];
     put(flying.concat(waiting), true);
     if (unlock) unlock(); // a page in the back/forward cache must hold no lock
@@ -205,10 +209,16 @@ export function back(online = false): void {
   wake();
 }
 
-/** Forget everything that was not sent. */
-export function forget(): void {
+/** Drop what was not sent from memory; what is recorded next goes at once. */
+export function empty(): void {
   waiting = [];
   unsaved = [];
   until = 0;
-  clear();
 }
+
+/** Forget everything, here and in the browser. */
+const forget = safely(() => {
+  empty();
+  clear();
+  forgetSession();
+});

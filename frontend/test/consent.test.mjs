@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { browser, element, page } from "./page.mjs";
 
-const untouched = (shop) => {
+const untouched = async (shop) => {
+  assert.deepEqual(await shop.within.indexedDB.databases(), []);
   assert.equal(shop.posts.length, 0);
   assert.equal(shop.beacons.length, 0);
   assert.equal(shop.within.storage.size, 0);
@@ -26,9 +27,7 @@ async function visit(shop) {
 test("where consent is required nothing is sent and nothing is stored before it", async () => {
   const shop = page({ data: { consent: "required" } });
   await visit(shop);
-  untouched(shop);
-  const names = (await shop.within.indexedDB.databases()).map((one) => one.name);
-  assert.deepEqual(names, []);
+  await untouched(shop);
 });
 
 test("consent lets out what waited in memory, as it was", async () => {
@@ -36,7 +35,7 @@ test("consent lets out what waited in memory, as it was", async () => {
   await shop.tick(0);
   shop.api.trackAddToCart({ product_id: "7" });
   await shop.tick(20000);
-  untouched(shop);
+  await untouched(shop);
   shop.api.consent("granted");
   await shop.tick(0);
   assert.deepEqual(shop.types(), ["page_view", "product_view", "cart_add", "consent_change"]);
@@ -116,6 +115,23 @@ test("a denial that was never a consent is not told", async () => {
   assert.match(shop.within.cookies.get("_ml_consent"), /^denied;/);
 });
 
+test("a denial that the shop's own banner wrote empties what an earlier visit left", async () => {
+  const within = browser();
+  const earlier = page({ within });
+  await earlier.tick(0);
+  earlier.network.offline = true;
+  earlier.api.track("click", {});
+  earlier.emit("pagehide");
+  await earlier.tick(0);
+  assert.notEqual(within.storage.size, 0);
+  within.cookies.set("_ml_consent", "denied");
+  const next = page({ within });
+  await next.tick(0);
+  assert.equal(within.storage.size, 0);
+  assert.deepEqual(await within.indexedDB.databases(), []);
+  assert.equal(next.posts.length, 0);
+});
+
 test("a denial in one tab holds in the others", async () => {
   const within = browser();
   const [one, other] = [page({ within }), page({ within })];
@@ -131,7 +147,7 @@ test("a denial in one tab holds in the others", async () => {
 test("the browser's own signal is a denial, unless this site was granted more, or does not look", async () => {
   const silent = page({ gpc: true });
   await visit(silent);
-  untouched(silent);
+  await untouched(silent);
   silent.api.consent("granted");
   await silent.tick(0);
   assert.deepEqual(silent.types(), ["consent_change"]);
@@ -144,7 +160,7 @@ test("the cookie has the name that the shop gave it, and no other word is taken 
   const shop = page({ data: { consent: "required", consentCookie: "choice" } });
   await shop.tick(0);
   for (const word of [undefined, "yes", true, "GRANTED", null]) shop.api.consent(word);
-  untouched(shop);
+  await untouched(shop);
   shop.within.cookies.set("choice", "grantedish");
   shop.within.cookies.set("my_choice", "granted");
   shop.api.flush();
@@ -159,5 +175,5 @@ test("clicks and impressions wait for consent as well", async () => {
   await shop.tick(0);
   shop.emit("click", { target: element("a", { id: "buy" }, { protocol: "https:", host: "shop.example", pathname: "/x/" }) });
   await shop.tick(60000);
-  untouched(shop);
+  await untouched(shop);
 });

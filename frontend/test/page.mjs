@@ -128,11 +128,17 @@ export function page({
       now: () => within.clock,
       getEntriesByType: () => (timing ? [{ serverTiming: [{ name: "ml", description: timing }] }] : []),
     },
-    localStorage: {
-      getItem: (key) => within.storage.get(key) ?? null,
-      setItem: (key, value) => within.storage.set(key, value),
-      removeItem: (key) => within.storage.delete(key),
-    },
+    localStorage: new Proxy(
+      {
+        getItem: (key) => within.storage.get(key) ?? null,
+        setItem: (key, value) => within.storage.set(key, String(value)),
+        removeItem: (key) => within.storage.delete(key),
+      },
+      {
+        ownKeys: () => [...within.storage.keys()],
+        getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+      },
+    ),
     indexedDB: within.indexedDB,
     navigator: {
       globalPrivacyControl: gpc,
@@ -210,14 +216,16 @@ export function page({
     of: (type) => posts.flatMap((post) => post.body.events).filter((event) => event.event_type === type),
     types: () => posts.flatMap((post) => post.body.events.map((event) => event.event_type)),
     /** Ids of the events that wait in the browser's queue. */
-    queued: () =>
-      new Promise((done) => {
+    async queued() {
+      if (!(await within.indexedDB.databases()).length) return []; // to open it would make one
+      return new Promise((done) => {
         const request = within.indexedDB.open("_ml");
         request.onsuccess = () => {
           const all = request.result.transaction("events").objectStore("events").getAll();
           all.onsuccess = () => (request.result.close(), done(all.result));
         };
-      }),
+      });
+    },
     async tick(milliseconds) {
       await settle();
       within.clock += milliseconds;

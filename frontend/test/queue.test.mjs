@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { browser, page } from "./page.mjs";
 
-const LEASE = 30000;
+const LEASE = 15000;
 const quiet = { engagement: "off" };
 const types = (stored) => stored.map((one) => one.event.event_type);
 
@@ -45,6 +45,44 @@ test("a page that was left with events in hand: the next one sends them, with th
   const sent = first.events().map((event) => event.event_id);
   assert.ok(again.every((event) => sent.includes(event.event_id)));
   assert.deepEqual(await second.queued(), []);
+});
+
+test("a tab that is closed may take its transactions with it: the next page has what it recorded last", async () => {
+  const within = browser();
+  let database;
+  const open = (...given) => {
+    const request = within.indexedDB.open(...given);
+    request.addEventListener("success", () => (database = request.result));
+    return request;
+  };
+  const closed = page({ within, more: { indexedDB: { open } } });
+  await closed.tick(0);
+  closed.network.held = true;
+  database.transaction = () => {
+    throw new Error("the tab is gone");
+  };
+  closed.api.track("last", { n: 1 });
+  closed.emit("pagehide");
+  closed.api.track("last", { n: 2 });
+  await closed.tick(0);
+  assert.deepEqual(await closed.queued(), []);
+  const next = page({ within });
+  await next.tick(0);
+  await next.tick(1000);
+  const ids = closed.events().map((event) => event.event_id);
+  const again = next.events().filter((event) => ids.includes(event.event_id));
+  assert.deepEqual(again.map((event) => event.event_type).sort(), ["custom", "custom", "page_engagement"]);
+  assert.deepEqual([...within.storage.keys()], ["_ml_session"], "and nothing is left there");
+});
+
+test("what was acknowledged while the page was hidden leaves nothing behind", async () => {
+  const shop = page();
+  await shop.tick(1000);
+  shop.show(false);
+  assert.equal(shop.within.storage.size, 2);
+  await shop.tick(0);
+  assert.deepEqual([...shop.within.storage.keys()], ["_ml_session"]);
+  assert.deepEqual(await shop.queued(), []);
 });
 
 test("a page that was killed: its events are sent once it can no longer be sending them", async () => {
