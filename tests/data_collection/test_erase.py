@@ -113,13 +113,14 @@ def test_every_place_is_emptied_and_the_other_person_stays(data):
     receipt = forget(USER)
     assert receipt.complete
     assert not any(receipt.remaining.values())
+    # Of the recent items those of the user went with the event that waited in the spool.
     assert receipt.erased == {
         "lake": 5,
         "lake_keyed": 1,
         "spool": 1,
         "dead_letters": 2,
         "exports": 1,
-        "online_store": 2,
+        "online_store": 1,
         "profiles": 1,
         "import_leftovers": 0,
         "old_files": 2,
@@ -204,12 +205,15 @@ def test_late_events_of_before_are_dropped_and_later_ones_kept(data):
     forget(USER)
     get_spool().append(
         [
-            encode_event(make_event("late", user_id="needle-7", received_at=clock.now() + HOUR)),
+            encode_event(make_event("l", user_id="needle-7", session_id="needle-l", received_at=clock.now() + HOUR)),
             encode_event(make_event("new", clock.now() + HOUR, user_id="needle-7")),
         ]
     )
+    get_online_store().record("u:needle-7", [Interaction("p1", "product_view", DAY)])  # as the late one did
     assert process_events().forgotten == 1
     assert left() == ["new"]
+    assert get_online_store().recent("u:needle-7") == []
+    assert not [path for path, content in raw(data).items() if b"needle-l" in content and path.suffix != ".parquet"]
 
 
 def test_a_device_of_two_users_is_not_merged(data):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
-from ml_models.core.errors import CommitConflict, InvalidEvent
+from ml_models.core.errors import CommitConflict, InvalidEvent, MLError
 from ml_models.core.event import Event, decode_event
 from ml_models.core.lake_schema import frame_of_records, to_frame
 from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
+from ml_models.data_collection import counters
 from ml_models.data_collection.tombstones import Tombstones
 
 __all__ = ["Committer", "ProcessResult", "process_events"]
+
+logger = logging.getLogger("bunoraa.ml")
 
 BATCH_ROWS = 100_000
 BATCH_BYTES = 64 << 20
@@ -98,6 +102,8 @@ class Committer:
         self._dead_letters = dead_letters
         self._batch_rows = batch_rows
         self._tombstones = tombstones
+        self.forgotten: set[str] = set()
+        """Visitor keys of forgotten persons whose events were dropped."""
         self._kept: set[str] = set()
         self._offered: set[str] = set()
         """Sources that this run was offered."""
@@ -158,7 +164,10 @@ class Committer:
                     break
                 # Between the snapshot and the commit, and in this thread, which has the database connection.
                 if self._tombstones is not None:
-                    batch.frame, batch.forgotten = self._tombstones().apply(batch.frame)
+                    batch.frame, dropped = self._tombstones().apply(batch.frame)
+                    batch.forgotten = dropped.height
+                    for user_id, anonymous_id in dropped.select("user_id", "anonymous_id").unique().rows():
+                        self.forgotten |= {f"u:{user_id}", f"a:{anonymous_id}"}
                 # Before the commit, or a kill between the two would lose them; a second copy does no harm.
                 self._keep(batch.letters)
                 flying, last = pool.submit(self._commit, snapshot, batch), batch
@@ -272,8 +281,24 @@ def process_events(
 
     committer = Committer(get_spool(), get_event_store(), get_dead_letters(), tombstones=Tombstones.load)
     result = committer.run(limit=limit, seconds=seconds, progress=progress)
+    if committer.forgotten:
+        _tidy(committer.forgotten)
     _count(result)
     return result
+
+
+def _tidy(visitors: Iterable[str]) -> None:
+    """What late events of forgotten persons left on their way here: recent items, and bytes in the spool."""
+    from ml_models.adapters.build import get_event_store, get_online_store, get_spool
+
+    try:
+        online = get_online_store()
+        for visitor in visitors:
+            online.forget(visitor)
+    except MLError:  # away; the events themselves are dropped, and recent items expire
+        counters.add("forgotten.recent_items_failed")
+        logger.exception("Recent items of forgotten persons could not be removed. Run ml_forget for them again.")
+    get_spool().scrub(get_event_store().snapshot().position)
 
 
 def _count(result: ProcessResult) -> None:

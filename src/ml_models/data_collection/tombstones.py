@@ -100,8 +100,8 @@ class Tombstones:
         rows = {subject: (at, orders) for subject, at, orders in found}
         return cls(rows, tuple(lake_keys()) if rows else ())
 
-    def apply(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """The rows less those of forgotten persons that happened or came before the erasure, and how many are missing.
+    def apply(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows less those of forgotten persons that happened or came before the erasure, and those.
 
         Purchases and refunds stay, lose their ids or go, as the erasure said. Rows that are newer than every
         tombstone, in daily use all of them, cost one comparison each.
@@ -109,24 +109,25 @@ class Tombstones:
         import polars as pl
 
         if not self.rows or rows.is_empty():
-            return rows, 0
+            return rows, rows.clear()
         earliest = pl.min_horizontal("event_time", "received_at")
         old = rows.filter(earliest <= max(at for at, _ in self.rows.values()))
         if old.is_empty():
-            return rows, 0
+            return rows, rows.clear()
         users = self._of(old.get_column("user_id"), "u")
         visitors = self._of(old.get_column("anonymous_id"), "a")
         if not users and not visitors:
-            return rows, 0
+            return rows, rows.clear()
         rule = pl.max_horizontal(_rule("user_id", users, earliest), _rule("anonymous_id", visitors, earliest))
         is_order = pl.col("event_type").is_in(list(ORDER_TYPES))
         judged = rows.with_columns(_rule=rule)
-        kept = judged.filter(pl.col("_rule").is_null() | (is_order & (pl.col("_rule") < ORDERS.index("delete"))))
+        stays = pl.col("_rule").is_null() | (is_order & (pl.col("_rule") < ORDERS.index("delete")))
+        kept, dropped = judged.filter(stays), judged.filter(~stays).drop("_rule")
         keyed = kept.select(pl.col("_rule").eq(ORDERS.index("key")).fill_null(False)).to_series()
         kept = kept.drop("_rule")
         if keyed.any():
             kept = pl.concat([kept.filter(~keyed), key_rows(kept.filter(keyed), self.keys[0])])
-        return kept, rows.height - kept.height
+        return kept, dropped
 
     def _of(self, ids: pl.Series, kind: str) -> dict[str, tuple[datetime, int]]:
         """Of the ids those with a tombstone: moment and place in `ORDERS`."""
