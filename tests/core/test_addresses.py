@@ -130,3 +130,9 @@ def test_paths_of_words_and_numbers_stay(origin, segments, query):
     pairs = "&".join(f"{key}={value}" for key, value in query.items())
     kept = "&".join(f"{key}={value}" for key, value in query.items() if key in KEYS)
     assert clean(f"{origin}{path}?{pairs}#x") == f"{origin}{path}" + (f"?{kept}" if kept else "")
+
+
+def test_a_plus_in_a_mailbox_is_no_space():
+    for written in ("ann+tag@example.com", "ann%2Btag%40example.com", "ann+tag%40example.com"):
+        assert clean_address(f"/search?q={written}", 1024, frozenset({"q"})) == "/search?q=[email]"
+    assert clean_address("/search?q=red+shoes", 1024, frozenset({"q"})) == "/search?q=red+shoes"

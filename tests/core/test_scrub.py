@@ -134,3 +134,13 @@ def test_persons_go_out_of_shop_talk(before, person, after):
 def test_any_text_is_scrubbed_once_and_for_all(text):
     once = scrub(text)
     assert scrub(once) == once
+
+
+def test_keys_are_texts_too():
+    given = {"key 203.0.113.7": {"ann@example.com": "2024-01-02"}, "size_42": 1}
+    assert scrub_value(given) == {"key [ip]": {"[email]": "2024-01-02"}, "size_42": 1}
+
+
+def test_a_mailbox_with_a_tag_goes_whole_in_any_spelling():
+    assert scrub("ann.lee%2Btag%40example.com") == "[email]"
+    assert scrub("to Ann+tag@example.com now") == "to [email] now"

@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_plus
 
-from ml_models.core.scrub import IP, scrub
+from ml_models.core.scrub import IP, scrub, scrub_email
 
 __all__ = ["clean_address", "host_of", "path_of"]
 
@@ -174,7 +174,8 @@ def _query(query: str, keys: frozenset[str]) -> str:
         if name not in keys and unquote_plus(name) not in keys:
             continue
         plain = unquote_plus(value)
-        scrubbed = scrub(plain)
+        # Mailboxes before a plus becomes a space: it may stand inside their names.
+        scrubbed = scrub(unquote_plus(scrub_email(value)) if "+" in value else plain)
         if scrubbed != plain:
             pair = f"{name}{equals}{quote(scrubbed, safe='[]')}"
         elif _is_secret(plain):

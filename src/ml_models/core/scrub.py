@@ -34,7 +34,7 @@ _PLAIN = re.compile(
 
 # Bounded on the left of the at sign, so that a long text without one costs no more than its length.
 _EMAIL = re.compile(
-    r"[\w.!#$&'*+/=?^`{|}~-]{1,64}(?:@|%40|\uff20)(?:\[[\da-fA-F.:]+\]|[\w-]+(?:\.[\w-]+)+)", re.IGNORECASE
+    r"(?:[\w.!#$&'*+/=?^`{|}~-]|%2B){1,64}(?:@|%40|\uff20)(?:\[[\da-fA-F.:]+\]|[\w-]+(?:\.[\w-]+)+)", re.IGNORECASE
 )
 _CARD = re.compile(r"(?<![\w.,+-])(?:\d{14,19}|\d{4}([ -])\d{4,6}\1\d{4,5}(?:\1\d{1,4}){0,2})(?![\w-]|[.,]\d)")
 _ISSUER = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|6")
@@ -91,7 +91,7 @@ def scrub_value(value: Any) -> Any:
     if kind is str:
         return scrub(value)
     if kind is dict:
-        return {scrub_email(key): scrub_value(inner) for key, inner in value.items()}
+        return {scrub(key): scrub_value(inner) for key, inner in value.items()}
     if kind is list:
         return [scrub_value(inner) for inner in value]
     if kind is int and value > 10**13 and is_card(str(value)):

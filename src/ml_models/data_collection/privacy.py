@@ -194,8 +194,9 @@ def _clean_data(event_type: str, data: dict[str, Any]) -> None:
             data[key] = _inside(key, value)
         elif type(value) is int:
             data[key] = scrub_value(value)
-        if "@" in key or "%40" in key:
-            data[scrub_email(key)] = data.pop(key)
+        name = scrub(key)
+        if name != key:
+            data[name] = data.pop(key)
 
 
 def _text(key: str, value: str) -> str:
@@ -208,7 +209,7 @@ def _inside(key: str, value: Any) -> Any:
     if type(value) is str:
         return _text(key, value)
     if type(value) is dict:
-        return {scrub_email(name): _inside(name, inner) for name, inner in value.items()}
+        return {scrub(name): _inside(name, inner) for name, inner in value.items()}
     if type(value) is list:
         return [_inside(key, inner) for inner in value]
     return scrub_value(value)
@@ -234,7 +235,7 @@ def clean_payload(raw: bytes) -> bytes:
         event_type = ""
     kept: dict[str, Any] = {}
     for key, value in wire.items():
-        name = scrub_email(key)
+        name = scrub(key)
         if key in ("data", "properties", "params") and isinstance(value, dict):
             value = dict(value)
             _clean_data(event_type, value)

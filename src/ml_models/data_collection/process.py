@@ -295,6 +295,7 @@ def _tidy(visitors: Iterable[str]) -> None:
         online = get_online_store()
         for visitor in visitors:
             online.forget(visitor)
+        online.scrub()
     except MLError:  # away; the events themselves are dropped, and recent items expire
         counters.add("forgotten.recent_items_failed")
         logger.exception("Recent items of forgotten persons could not be removed. Run ml_forget for them again.")

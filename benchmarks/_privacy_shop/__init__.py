@@ -1,0 +1,1 @@
+"""A small shop whose visitors put what is personal wherever they can."""
