@@ -186,9 +186,11 @@ def auto_training_check_task() -> dict[str, Any]:
 
 @_task("ml.check_drift")
 def check_drift_task() -> dict[str, Any]:
-    """Compare the newest days with what the champion was trained on; `ml_status` shows the figures."""
+    """Compare the newest days with what the champion was trained on, and count the lake, for `ml_status`."""
+    from ml_models.data_collection import lake_counts
     from ml_models.data_collection.drift import check_drift
 
+    lake_counts.refresh()
     return check_drift()
 
 

@@ -78,6 +78,53 @@ def test_data(empty):
     assert "Insufficient" not in status("--data")
 
 
+def test_where_events_come_from_and_whether_the_tracker_confirms_them(empty):
+    store = build.get_event_store()
+    rows = [event("page_view", product=None, source="middleware", page_view_id=str(n)) for n in range(4)]
+    rows += [event("page_view", product=None, source="js", page_view_id=str(n)) for n in (0, 1, 2, 9)]
+    rows.append(event("page_view", product=None, source="middleware", page_view_id="bot", is_bot=True))
+    old = event("page_view", product=None, source="middleware", page_view_id="old", event_time=NOW - timedelta(days=8))
+    store.commit(store.snapshot(), {}, to_frame([*rows, old]))
+    data = as_json("--data")["data"]
+    assert data["by_source"] == {"js": 4, "middleware": 6}
+    assert data["tracker"] == {"seen": 4, "matched": 3, "share": 0.75}
+    assert "75% of 4 in 7 days" in status("--data")
+
+
+def test_the_disk_is_told_and_a_near_limit_is_a_problem_with_its_remedy(empty, settings):
+    store = build.get_event_store()
+    old = [event(event_time=NOW - timedelta(days=n)) for n in range(1, 4)]
+    store.commit(store.snapshot(), {}, to_frame(old))
+    disk = as_json("--data")["data"]["storage"]
+    assert disk["used"] > 0
+    assert disk["forecast"].startswith("at ")
+    assert "forecast" in status("--data")
+    settings.ML_LIMITS = {"storage_bytes": disk["used"] + 10}
+    with pytest.raises(CommandError, match=r"are used below ML_STORAGE.*raise the limit.*ml_collect --cleanup"):
+        status("--data")
+
+
+def test_a_large_lake_is_counted_once_a_day(empty, monkeypatch):
+    from ml_models.data_collection import lake_counts
+
+    monkeypatch.setattr(lake_counts, "LARGE", 3)
+    store = build.get_event_store()
+    for number, expected in ((2, 2), (3, 5), (1, 5)):
+        rows = [event(user=str(n)) for n in range(number)]
+        store.commit(store.snapshot(), {}, to_frame(rows))
+        assert as_json("--data")["data"]["interactions"] == expected
+    assert as_json("--data")["data"]["counted"] == NOW.isoformat()
+    empty.advance(hours=25)
+    assert as_json("--data")["data"]["interactions"] == 6
+
+
+@pytest.mark.parametrize("part", ["--health", "--data", "--queue"])
+def test_readable_at_80_columns(empty, part, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    build.get_dead_letters().write("wrong_type", "price", b"{}")
+    assert max(map(len, status(part).split("Note:")[0].splitlines())) <= 80
+
+
 def test_queue(empty):
     spool = build.get_spool()
     spool.append([encode_event(event()) for _ in range(3)])

@@ -316,13 +316,16 @@ class DeltaEventStore:
         return {day: hashlib.sha256(text.encode()).hexdigest()[:32] for day, text in folded.rows()}
 
     def stats(self) -> dict[str, Any]:
-        """`rows`, `bytes`, `files`, `version`, `first`, `last` event time and `by_type`."""
+        """`rows`, `bytes`, `files`, `version`, `first`, `last` event time, `by_type`, `by_source`, `day_bytes`."""
         table = self._table()
         if table is None:
-            return {"rows": 0, "bytes": 0, "files": 0, "version": -1, "first": None, "last": None, "by_type": {}}
+            empty: dict[str, Any] = {"by_type": {}, "by_source": {}, "day_bytes": {}}
+            return {"rows": 0, "bytes": 0, "files": 0, "version": -1, "first": None, "last": None, **empty}
         frame = self._scan_files(self._files(table))
-        types = frame.group_by("event_type").agg(pl.len(), pl.col("event_time").min(), last=pl.col("event_time").max())
-        counted = types.sort("event_type").collect(engine="streaming")
+        kinds = frame.group_by("event_type", "source").agg(
+            pl.len(), pl.col("event_time").min(), last=pl.col("event_time").max()
+        )
+        counted = kinds.sort("event_type", "source").collect(engine="streaming")
         actions = _actions(table)
         return {
             "rows": int(counted.get_column("len").sum()),
@@ -331,7 +334,9 @@ class DeltaEventStore:
             "version": table.version(),
             "first": counted.get_column("event_time").min(),
             "last": counted.get_column("last").max(),
-            "by_type": dict(counted.select("event_type", "len").rows()),
+            "by_type": _sums(counted, "event_type"),
+            "by_source": _sums(counted, "source"),
+            "day_bytes": dict(actions.group_by(PARTITION).agg(pl.col("size_bytes").sum()).sort(PARTITION).rows()),
         }
 
     # -- upkeep -------------------------------------------------------------------------------------
@@ -509,6 +514,10 @@ class DeltaEventStore:
         """Bring a version to disk in every part."""
         if self._sync is not None:
             self._sync.upto(table.version())
+
+
+def _sums(counted: pl.DataFrame, column: str) -> dict[str, int]:
+    return dict(counted.group_by(column).agg(pl.col("len").sum()).sort(column).rows())
 
 
 def _day(moment: datetime) -> date:

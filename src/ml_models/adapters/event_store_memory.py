@@ -90,7 +90,8 @@ class MemoryEventStore:
 
     def stats(self) -> dict[str, Any]:
         """What the lake holds."""
-        types = self._frame.group_by("event_type").len().sort("event_type")
+        counted = {name: self._frame.group_by(name).len().sort(name) for name in ("event_type", "source", PARTITION)}
+        row_bytes = self._frame.estimated_size() // max(1, self._frame.height)
         return {
             "rows": self._frame.height,
             "bytes": int(self._frame.estimated_size()),
@@ -98,7 +99,9 @@ class MemoryEventStore:
             "version": self._version,
             "first": self._frame.get_column("event_time").min(),
             "last": self._frame.get_column("event_time").max(),
-            "by_type": dict(types.rows()),
+            "by_type": dict(counted["event_type"].rows()),
+            "by_source": dict(counted["source"].rows()),
+            "day_bytes": {day: rows * row_bytes for day, rows in counted[PARTITION].rows()},
         }
 
     def delete(

@@ -166,7 +166,10 @@ class EventStore(Protocol):
         """Latest revision of every event with `start <= event_time < end`, in the lake's schema."""
 
     def stats(self) -> dict[str, Any]:
-        """`rows`, `bytes`, `files`, `version`, `first`, `last`, `by_type`."""
+        """`rows`, `bytes`, `files`, `version`, `first`, `last`, `by_type`, `by_source`, `day_bytes`.
+
+        `day_bytes`: UTC day of the events -> bytes of its files.
+        """
 
     def delete(
         self,

@@ -6,9 +6,9 @@ next step, such as too little data to train; a new project has hints and no prob
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,7 @@ from ml_models.adapters.build import get_dead_letters, get_event_store, get_mode
 from ml_models.adapters.redis_client import Redis
 from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
-from ml_models.core.event import AHEAD
-from ml_models.data_collection import counters
+from ml_models.data_collection import counters, lake_counts, storage
 from ml_models.data_collection.drift import last_drift
 from ml_models.settings import get_settings
 
@@ -148,13 +147,18 @@ def data_status() -> Part:
     least = settings.auto_training_config
     if stats is None:
         return part
-    counts = part.ask(_interactions) or {"interactions": 0, "users": 0, "items": 0}
+    counts = part.ask(lambda: lake_counts.interactions(stats["rows"]))
+    if counts is None:
+        return part
     part.values |= {
         "events": stats["rows"],
         "by_type": stats["by_type"],
+        "by_source": stats["by_source"],
+        "tracker": part.ask(lake_counts.confirmed),
         "first": stats["first"],
         "last": stats["last"],
-        **counts,
+        **{name: counts[name] for name in ("interactions", "users", "items")},
+        "counted": counts["at"],
         "lake": settings.storage.lake,
         "lake_bytes": stats["bytes"],
         "lake_files": stats["files"],
@@ -175,37 +179,25 @@ def data_status() -> Part:
     part.values["enough_to_train"] = not short
     if short:
         part.hints.append(str(InsufficientData(", ".join(short))))
+    _storage(part, stats["day_bytes"])
     return part
 
 
-def _interactions() -> dict[str, int]:
-    """Interactions, visitors and products of the days a training reads."""
-    import polars as pl
-
-    from ml_models.adapters.lake_keys import lake_keys
-    from ml_models.core.data_loader import COLUMNS, interaction_frame, type_weights
-
-    settings = get_settings()
-    types = list(type_weights(settings.models.weights))
-    store = get_event_store()
-    end = clock.now() + AHEAD
-    times = store.scan(columns=["event_time"], event_types=types, end=end)
-    newest = times.select(pl.col("event_time").max()).collect().item()
-    if newest is None:
-        return {"interactions": 0, "users": 0, "items": 0}
-    start = newest - timedelta(days=settings.models.history_days)
-    scan = store.scan(columns=COLUMNS, event_types=[*types, "identity_link"], start=start, end=end)
-    row = (
-        interaction_frame(
-            scan,
-            weights=settings.models.weights,
-            keys=lake_keys(),
-            bots=not settings.tracking.exclude_bots,
-        )
-        .select(pl.len().alias("interactions"), users=pl.col("visitor").n_unique(), items=pl.col("item").n_unique())
-        .collect(engine="streaming")
+def _storage(part: Part, day_bytes: Mapping[date, int]) -> None:
+    """Room on the disk, and when it is used up."""
+    state = part.ask(lambda: storage.look(day_bytes))
+    if state is None:
+        return
+    part.values["storage"] = {**asdict(state), "forecast": str(state)}
+    remedy = 'Free space or raise the limit (ML_LIMITS["storage_bytes"])' if state.own_limit else "Free space"
+    text = (
+        f'{storage.size(state.used)} of {storage.size(state.limit)} are used below ML_STORAGE["data"]: {state}. '
+        f'{remedy}, or lower ML_DATA_COLLECTION["retention_days"] and run python manage.py ml_collect --cleanup'
     )
-    return {name: int(value) for name, value in row.row(0, named=True).items()}
+    if state.near:
+        part.problems.append(text)
+    elif state.days_left is not None and state.days_left < storage.SOON_DAYS:
+        part.hints.append(text)
 
 
 def queue_status() -> Part:

@@ -362,7 +362,10 @@ class EventStoreContract:
         put(store, [make_event("a"), make_event("b", DAY + timedelta(hours=5)), make_event("c", event_type="search")])
         stats = store.stats()
         assert stats["by_type"] == {"product_view": 2, "search": 1}
+        assert stats["by_source"] == {"js": 3}
         assert (stats["first"], stats["last"]) == (DAY, DAY + timedelta(hours=5))
+        assert list(stats["day_bytes"]) == [DAY.date()]
+        assert stats["day_bytes"][DAY.date()] > 0
 
     def test_any_order_of_commits_and_rivals_holds_each_event_once(self) -> None:
         for seed in range(4):

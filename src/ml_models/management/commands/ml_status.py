@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from ml_models import __version__
 from ml_models.core import clock
 from ml_models.core.errors import MLError
+from ml_models.data_collection.storage import size
 from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
@@ -102,15 +103,6 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
-
-
 def _pairs(title: str, rows: list[tuple[str, object]]) -> Table:
     from rich.table import Table
 
@@ -164,19 +156,29 @@ def _drift(values: Mapping[str, Any] | None) -> Table | None:
 
 
 def _data(values: Mapping[str, Any]) -> Table:
-    least = values["minimums"]
+    least, tracker, disk = values["minimums"], values["tracker"], values.get("storage")
     rows: list[tuple[str, object]] = [("events in the lake", values["events"])]
-    rows += [(f"  {name}", count) for name, count in sorted(values["by_type"].items(), key=lambda one: -one[1])]
+    for kind in ("by_type", "by_source"):
+        rows += [(f"  {name}", count) for name, count in sorted(values[kind].items(), key=lambda one: -one[1])]
+        if kind == "by_type":
+            rows.append(("by source", ""))
+    if tracker and tracker["share"] is not None:
+        text = f"{tracker['share']:.0%} of {tracker['seen']:,} in 7 days"
+        rows.append(("page views the tracker confirmed", text))
     rows += [
         ("first event", values["first"]),
         ("last event", values["last"]),
         ("interactions to train on", f"{values['interactions']:,} (at least {least['interactions']:,})"),
         ("users", f"{values['users']:,} (at least {least['users']:,})"),
         ("products", f"{values['items']:,} (at least {least['products']:,})"),
+        ("counted", values["counted"]),
         ("enough to train", values["enough_to_train"]),
-        ("lake", f"{_size(values['lake_bytes'])} in {values['lake_files']:,} files"),
+        ("lake", f"{size(values['lake_bytes'])} in {values['lake_files']:,} files"),
         ("behaviour is kept", f"{values['retention_days']:,} days"),
     ]
+    if disk:
+        limit = f"{size(disk['limit'])} ({'storage_bytes' if disk['own_limit'] else 'the disk'})"
+        rows += [("used", f"{size(disk['used'])} of {limit}"), ("forecast", disk["forecast"])]
     return _pairs("Data", rows)
 
 
@@ -186,7 +188,7 @@ def _queue(values: Mapping[str, Any]) -> Table:
         rows += [
             ("spool", spool["kind"]),
             ("  events that wait", spool["records"]),
-            ("  size", _size(spool["bytes"])),
+            ("  size", size(spool["bytes"])),
             ("  oldest", f"{spool['oldest_age_s']:,.0f} s" if spool["records"] else "-"),
         ]
     if letters := values.get("dead_letters"):
