@@ -140,6 +140,10 @@ class UserProfile(models.Model):
     orders = models.PositiveIntegerField(default=0)
     value_minor = models.BigIntegerField(default=0)
     segment = models.CharField(max_length=32, blank=True)
+    # Fifths of the shop's customers, 5 the most recent, most frequent and of highest value; 0 without an order.
+    rfm_recency = models.PositiveSmallIntegerField(default=0)
+    rfm_frequency = models.PositiveSmallIntegerField(default=0)
+    rfm_value = models.PositiveSmallIntegerField(default=0)
     data = models.JSONField(default=dict)
 
     class Meta:

@@ -56,8 +56,8 @@ def add():
 
 
 def test_a_profile_by_hand(add):
-    add("page_view", days=40, device_type="mobile", country="DE")
-    add("product_view", "book", days=30, device_type="desktop")
+    add("page_view", days=40, device_type="mobile", browser="Safari 17", country="DE")
+    add("product_view", "book", days=30, device_type="desktop", browser="Chrome 120")
     add("product_view", "shoe", days=20, device_type="mobile")
     lines = [EventItem(product_id="shoe", unit_price=8000), EventItem(product_id="boot", quantity=2, unit_price=10000)]
     add("purchase", items=lines, order_id="1", currency="EUR", days=20)
@@ -69,6 +69,8 @@ def test_a_profile_by_hand(add):
     assert (profile.events, profile.orders, profile.value_minor) == (5, 2, 8000 + 20000 + 1000)
     assert profile.last_order == NOW - 10 * DAY
     assert profile.data["devices"] == {"mobile": 2, "desktop": 1}
+    assert profile.data["browsers"] == {"Safari 17": 1, "Chrome 120": 1}
+    assert profile.data["hours"] == [12], "12:00 in Berlin"
     assert profile.data["types"] == {"page_view": 1, "product_view": 2, "purchase": 2}
     assert (profile.data["country"], profile.data["currency"], profile.data["pieces"]) == ("DE", "EUR", 4)
     assert (profile.data["average_order_minor"], profile.data["days_between_orders"]) == (14500, 10.0)
@@ -118,6 +120,36 @@ def test_segments(add, orders, value, segment):
         add("purchase", "book", days=days, unit_price=value, order_id=f"mine-{number}", currency="EUR")
     collect_profiles()
     assert get_profile("u:1").segment == segment
+
+
+def test_scores_are_fifths_of_the_customers(add):
+    for user in range(1, 11):
+        for number in range((user + 1) // 2):
+            add("purchase", "book", user=str(user), days=100 - user, unit_price=user * 10, order_id=f"{user}-{number}")
+    add("product_view", "book", user="99")
+    collect_profiles()
+    found = [get_profile(f"u:{user}") for user in range(1, 11)]
+    fifths = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [one.rfm_recency for one in found] == fifths
+    assert [one.rfm_frequency for one in found] == fifths
+    assert [one.rfm_value for one in found] == fifths
+    other = get_profile("u:99")
+    assert (other.rfm_recency, other.rfm_frequency, other.rfm_value) == (0, 0, 0)
+
+
+def test_equal_customers_have_equal_scores(add):
+    for user in range(1, 9):
+        add("purchase", "book", user=str(user), unit_price=10, order_id=f"a-{user}")
+    add("purchase", "book", user="8", unit_price=10, order_id="b-8")
+    collect_profiles()
+    assert [get_profile(f"u:{user}").rfm_frequency for user in range(1, 9)] == [1] * 7 + [5]
+
+
+def test_hours_of_the_day_by_frequency(add):
+    for hours in (0, 24, 48, 3, 27, 5, 6, 7):
+        add("product_view", "book", days=hours / 24)
+    collect_profiles()
+    assert get_profile("u:1").data["hours"] == [12, 9, 5]
 
 
 def test_time_alone_moves_the_segment(add):

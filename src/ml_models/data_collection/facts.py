@@ -29,6 +29,7 @@ COLUMNS = (
     "items",
     "order_id",
     "device_type",
+    "browser",
     "country",
     "is_bot",
     "data",

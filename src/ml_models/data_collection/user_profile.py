@@ -12,7 +12,11 @@ Segment, from the orders alone (recency, frequency, monetary value), with days s
 `lost`       the last order more than 180 days ago
 ===========  ==================================================================================
 
-Time alone moves a visitor to another segment, so every run sets the segments of all visitors anew, in one statement.
+Beside it the scores `rfm_recency`, `rfm_frequency` and `rfm_value`: the fifth of the shop's customers a visitor is in,
+5 the best, equal customers in the same one (the lowest that fits), 0 without an order.
+
+Time alone moves a visitor to another segment, so every run sets segments and scores of all visitors anew, in one
+statement.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
+from django.utils.timezone import get_default_timezone
 
 from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
@@ -48,6 +53,8 @@ HALF_LIFE_DAYS = 90
 """Age at which an interaction counts half in the affinities, from the visitor's newest one."""
 CATEGORIES = 5
 """Strongest categories kept."""
+HOURS = 3
+"""Most frequent hours of the day kept."""
 FEW = 5_000
 """Visitors up to which their stored profiles are asked for by key; beyond it the table is read through."""
 BULK = 1_000
@@ -207,6 +214,8 @@ def _table(events: pl.LazyFrame, rows: pl.LazyFrame, currency: str) -> pl.DataFr
         last=pl.col("event_time").max(),
         events=pl.len(),
         devices=pl.col("device_type").drop_nulls().value_counts(),
+        browsers=pl.col("browser").drop_nulls().value_counts(),
+        hours=pl.col("event_time").dt.convert_time_zone(str(get_default_timezone())).dt.hour().value_counts(),
         types=pl.col("event_type").value_counts(),
         country=pl.col("country").drop_nulls().mode().sort().first(),
         received=pl.col("received_at").max().dt.epoch("us"),
@@ -234,6 +243,12 @@ def _profiles(table: pl.DataFrame, now: datetime, currency: str) -> Iterator[Use
         data: dict[str, Any] = {
             "types": {one["event_type"]: one["count"] for one in row["types"]},
             "devices": {one["device_type"]: one["count"] for one in row["devices"]},
+            "browsers": {one["browser"]: one["count"] for one in row["browsers"]},
+            # Of the shop's TIME_ZONE, the most frequent first.
+            "hours": [
+                one["event_time"]
+                for one in sorted(row["hours"], key=lambda one: (-one["count"], one["event_time"]))[:HOURS]
+            ],
             "currency": currency,
             "received": row["received"],
         }
@@ -316,6 +331,10 @@ def _set_segments(now: datetime) -> None:
     customers = UserProfile.objects.filter(orders__gt=0)
     place = int(customers.count() * (1 - TOP_SHARE))
     top = customers.order_by("value_minor").values_list("value_minor", flat=True)[place : place + 1]
+    scores = {
+        f"rfm_{name}": _fifths(customers, column)
+        for name, column in (("recency", "last_order"), ("frequency", "orders"), ("value", "value_minor"))
+    }
     recent, lapsing = Q(last_order__gte=now - RECENT), Q(last_order__gte=now - LAPSED)
     again = Q(orders__gte=2)
     UserProfile.objects.update(
@@ -327,5 +346,14 @@ def _set_segments(now: datetime) -> None:
             When(lapsing & again, then=Value("at_risk")),
             When(lapsing, then=Value("one_time")),
             default=Value("lost"),
-        )
+        ),
+        **scores,
     )
+
+
+def _fifths(customers: QuerySet[UserProfile], column: str) -> Case:
+    """The fifth of the customers that a row is in by one column, as an expression; 0 without an order."""
+    count, values = customers.count(), customers.order_by(column).values_list(column, flat=True)
+    borders = [values[-(-count * part // 5) - 1] for part in (4, 3, 2, 1)] if count else []
+    above = [When(**{f"{column}__gt": border}, then=Value(5 - place)) for place, border in enumerate(borders)]
+    return Case(When(orders=0, then=Value(0)), *above, default=Value(1))
