@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ml_models.adapters.spool_file import FileSpool
 from ml_models.core.errors import SpoolError
+from ml_models.data_collection.queue import queue
 
 __all__ = ["FullSpool", "StuckSpool"]
 
@@ -27,6 +28,7 @@ class StuckSpool(FileSpool):
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(folder)
+        queue._size = 1_000  # so that it overflows within the warm-up
 
     def append(self, records: Sequence[bytes]) -> None:
         """Store, much later."""

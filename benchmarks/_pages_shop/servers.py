@@ -26,8 +26,6 @@ VISITORS = 500
 PAGE = "/products/7/"
 FULL_DISK = 2 << 20
 """Size of the small file system that is filled; bytes."""
-WAITING = 200_000
-"""Events that wait before the first page where the committer is dead."""
 
 PREPARE = """
 import sys, django; django.setup()
@@ -99,7 +97,7 @@ def measure(ctx: Any, report: Report, plan: dict[str, Any], folder: Path, cores:
             server.folder.mkdir()
             server.python(PREPARE, VISITORS)
             if server.name == "committer dead":
-                server.python(FILL, WAITING)
+                server.python(FILL, plan["waiting"])
             stack.enter_context(_running(server, cores[0]))
         for number in range(plan["rounds"] + 1):  # the first warms up, and fills the queues of those that cannot store
             ctx.progress(f"pages under load, round {number} of {plan['rounds']}")
@@ -112,7 +110,7 @@ def measure(ctx: Any, report: Report, plan: dict[str, Any], folder: Path, cores:
                     server.rounds.append(result)
         _judge(report, plan, servers)
         for server in servers:
-            _prove(report, server)
+            _prove(report, plan, server)
 
 
 def _servers(folder: Path, report: Report, stack: ExitStack) -> list[Server]:
@@ -212,7 +210,7 @@ def _judge(report: Report, plan: dict[str, Any], servers: list[Server]) -> None:
     report.table("Pages through granian", ["shop", "pages/s", "p50 ms", "p99 ms", "failed"], rows)
 
 
-def _prove(report: Report, server: Server) -> None:
+def _prove(report: Report, plan: dict[str, Any], server: Server) -> None:
     """What was to fail did fail."""
     state = json.loads(server.python(STATE).splitlines()[-1])
     dropped = state["counters"].get("overflow.queue_full", 0)
@@ -221,7 +219,7 @@ def _prove(report: Report, server: Server) -> None:
     elif server.name == "disk full":
         report.figure("events stored, disk full", state["records"], ("==", 0), "events")
     elif server.name == "committer dead":
-        report.figure("events that wait, committer dead", state["records"], (">", WAITING), "events")
+        report.figure("events that wait, committer dead", state["records"], (">", plan["waiting"]), "events")
     else:
         report.figure(f"events stored, {server.name}", state["records"], (">", 0), "events")
     report.note(f"{server.name}: {state['spool']}, {state['records']:,} events wait, counted: {state['counters']}")

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from django.http.cookie import parse_cookie
 
 from ml_models.core import clock
 from ml_models.core.event import NAMESPACE, Event
@@ -39,6 +38,8 @@ class Sighting(msgspec.Struct, gc=False):
 
     at: datetime
     path: str
+    cookie: str | None
+    """The visitor cookie, not verified yet."""
     headers: tuple[Any, ...]
     """Values of `_HEADERS`; not the whole of META: sightings wait in memory while the spool refuses."""
     user_id: str | None
@@ -52,12 +53,14 @@ class Sighting(msgspec.Struct, gc=False):
         """Of a request whose page was answered; no query, no session access."""
         at = clock.now()
         headers = tuple(map(request.META.get, _HEADERS))
-        return cls(at, request.path, headers, known_user(request), page_view_id(request, at), consent, settings)
+        cookie = request.COOKIES.get(settings.api.cookie_name)
+        user_id = known_user(request)
+        return cls(at, request.path, cookie, headers, user_id, page_view_id(request, at), consent, settings)
 
     def events(self, facts: Sequence[Fact]) -> list[Event]:
         """The events of these facts, with the same ids however often they are built."""
         meta = {name: value or "" for name, value in zip(_HEADERS, self.headers, strict=True)}
-        identity, query = self._identity(meta["HTTP_COOKIE"]), meta["QUERY_STRING"]
+        identity, query = self._identity(), meta["QUERY_STRING"]
         client = Client.of(meta)
         if not meta["HTTP_COOKIE"] and not meta["HTTP_ACCEPT_LANGUAGE"]:
             client = client.flagged("bare_request")
@@ -85,11 +88,8 @@ class Sighting(msgspec.Struct, gc=False):
             for event_type, product_id in facts
         ]
 
-    def _identity(self, cookies: str) -> Identity:
-        name = self.settings.api.cookie_name
-        if name not in cookies:
-            return Identity()
-        identity = verify(parse_cookie(cookies).get(name))[0] or Identity()
+    def _identity(self) -> Identity:
+        identity = verify(self.cookie)[0] or Identity()
         if self.user_id is not None and identity.user_id not in (None, self.user_id):
             return Identity()  # the cookie still names the user before this one, or the one who has just logged out
         return identity
