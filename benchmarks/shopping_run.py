@@ -54,7 +54,8 @@ def _shopping(
     """Build a shop, shop in it, close it, and read what its lake holds."""
     environment = {**os.environ, "BUNORAA_STATE": str(folder)}
     environment |= {"DJANGO_SETTINGS_MODULE": "benchmarks._shopping.settings", "SHOPPING_STRIP": "1" if strip else ""}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "example")])
+    paths = [str(ROOT), str(ROOT / "example"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
     built = subprocess.run(
         [sys.executable, "-m", "benchmarks._shopping.build"], cwd=ROOT, env=environment, capture_output=True, text=True,
         check=False,
