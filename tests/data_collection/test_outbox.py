@@ -1,5 +1,6 @@
 """Orders through the outbox: kept or rolled back with the order, in the lake once; one refund whichever way."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -117,6 +118,18 @@ def test_in_a_broken_transaction_nothing_is_told(unmapped, recorded, caplog):
             connection.needs_rollback = True
             assert signals.emit_purchase(None, 1, items=["p1"]) is None
     assert (outbox.waiting(), recorded.events) == (0, [])
+
+
+def test_from_asynchronous_code_an_order_takes_the_way_of_all_events(unmapped, recorded, caplog):
+    caplog.set_level("CRITICAL", "bunoraa.ml")
+
+    async def view():
+        return signals.emit_purchase(None, 1, items=["p1"], user_id=5)
+
+    assert asyncio.run(view()) == purchase_id("default", "1")
+    assert counters.snapshot()["outbox.failed"] == 1
+    assert outbox.waiting() == 0
+    assert [(event.event_type, event.source) for event in recorded.events] == [("purchase", "outbox")]
 
 
 @pytest.mark.parametrize("off", [{"ML_ENABLED": False}, {"ML_DATA_COLLECTION": {"enabled": False}}])
