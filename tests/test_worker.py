@@ -255,10 +255,10 @@ def shop(tmp_path):
     environment.pop("DATABASE_URL", None)
     running = []
 
-    def manage(*arguments):
+    def manage(*arguments, code=MANAGE):
         running.append(
             subprocess.Popen(
-                [sys.executable, "-c", MANAGE, *arguments],
+                [sys.executable, "-c", code, *arguments],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -314,3 +314,34 @@ def test_a_second_signal_ends_it_at_once_and_another_follows(shop):
     assert "slow task ends" not in out
     out, _ = shop("ml_worker --once").communicate(timeout=120)
     assert "Another ml_worker leads" in out  # until its lease is over
+
+
+FILL = """
+import django; django.setup()
+from ml_models.adapters.build import get_spool
+from ml_models.core.event import Event, encode_event
+from ml_models.core import clock
+from ml_models.core.ids import uuid7
+now = clock.now()
+for batch in range(300):
+    fields = {"event_type": "product_view", "event_time": now, "received_at": now, "product_id": "1"}
+    get_spool().append([encode_event(Event(event_id=uuid7(), **fields)) for _ in range(20)])
+"""
+COUNT = """
+import django; django.setup()
+from ml_models.adapters.build import get_event_store, get_spool
+from ml_models.orm import SyncState
+totals = SyncState.objects.get(pk="committer").data["totals"]
+print(get_event_store().stats()["rows"], get_spool().stats()["records"], totals["read"])
+"""
+TASK = "import django; django.setup()\nfrom ml_models.tasks import process_training_data_task as task; task()"
+
+
+def test_runs_of_the_processing_task_may_overlap(shop):
+    """Beat may send it while the last one still works, and somebody may call the command."""
+    assert shop("", code=FILL).wait(120) == 0
+    runs = [shop("", code=TASK) for _ in range(3)] + [shop("ml_collect --process")]
+    said = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, said
+    out, _ = shop("", code=COUNT).communicate(timeout=60)
+    assert out.split() == ["6000", "0", "6000"]

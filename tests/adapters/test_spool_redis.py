@@ -40,6 +40,17 @@ def spool(redis_url):
     spool.close()
 
 
+def emptied(spool):
+    """All there is, source after source, each trimmed as the committer does."""
+    found = []
+    while sources := spool.sources():
+        for source in sources:
+            part = spool.read(source, 0, 1000)
+            found += part.records
+            spool.trim(source, part.position)
+    return found
+
+
 def keys(client, spool):
     return sorted(key.decode() for key in client.scan_iter(f"{spool._head}*"))
 
@@ -282,3 +293,42 @@ def test_epochs_that_were_emptied_are_forgotten(server):
         assert client.llen(f"{spool._head}:epochs") == 1
         assert len(keys(client, spool)) == 3
         assert client.hlen(spool._head) == 3
+
+
+def test_a_server_that_only_reads_by_now_is_left_for_the_one_its_name_leads_to(server):
+    spool = make(server.url)
+    spool.append([b"a"])
+    with redis.Redis.from_url(server.url) as client:
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(SpoolError, match=r"refused: .*Check its memory \(maxmemory\), role"):
+            spool.append([b"b"])
+        assert spool._writing.client().connection_pool._available_connections[0]._sock is None
+        client.replicaof("NO", "ONE")
+    spool.append([b"c"])
+    assert emptied(spool) == [b"a", b"c"]
+
+
+def test_a_primary_that_was_a_replica_meanwhile_may_have_lost_its_last_records(server):
+    """It has its run id still, and perhaps the shorter data of the server that led in between."""
+    spool = make(server.url)
+    spool.append([b"a"])
+    (before,) = spool.sources()
+    with redis.Redis.from_url(server.url) as client:
+        client.replicaof("127.0.0.1", 1)
+        client.replicaof("NO", "ONE")
+    spool.append([b"b"])
+    spool.trim(before, 1)
+    assert spool.sources() != [before]
+    assert emptied(spool) == [b"b"]
+
+
+def test_a_server_that_is_full_is_said_and_takes_events_again(server):
+    spool = make(server.url)
+    spool.append([b"a"])
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(SpoolError, match=r"refused: .*memory"):
+            spool.append([b"b"])
+        client.config_set("maxmemory", 0)
+    spool.append([b"c"])
+    assert drain(spool) == [b"a", b"c"]

@@ -73,7 +73,9 @@ class Redis:
                 f"{COULD_NOT} at {self.where} ({type(error).__name__}). Check that it runs (redis-cli ping) and that "
                 "REDIS_URL names it."
             ) from error
-        except redis.RedisError as error:  # out of memory, read-only, loading, not permitted
+        except redis.RedisError as error:  # out of memory, not permitted, no longer the one to write to
+            if isinstance(error, redis.ReadOnlyError):  # after a failover the name may lead to another server by now
+                client.connection_pool.disconnect()
             raise self._failure(
                 f"Redis at {self.where} refused: {error}. Check its memory (maxmemory), role and access rules."
             ) from error

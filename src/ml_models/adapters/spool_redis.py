@@ -6,11 +6,11 @@
     ml:{<site>}:spool:moved:<source>    position up to which a file slot was moved here, see `spool_fallback`
 
 The source of an epoch is `redis:<epoch>`; within it the records are numbered 1, 2, 3 ... and a number is never used
-twice. That holds because an epoch belongs to one life of one server: the script that appends compares the server's own
-run id with the one the epoch began under, and begins a new epoch, with a random name and a stream of its own, whenever
-they differ or anything is missing. So after a restart, a failover to a replica that lags or is empty, FLUSHALL, an
-evicted or deleted key or a clock that went back, new records come under a new source, and what is left of the old ones
-is read under theirs. Epochs are read in the order they began.
+twice. That holds because an epoch belongs to one life of one server as a primary: the script that appends compares the
+server's own run id and replication id with those the epoch began under, and begins a new epoch, with a random name and
+a stream of its own, whenever they differ or anything is missing. So after a restart, a failover to a replica that lags
+or is empty, FLUSHALL, an evicted or deleted key or a clock that went back, new records come under a new source, and
+what is left of the old ones is read under theirs. Epochs are read in the order they began.
 
 There is no consumer group (positions live in the lake's commits), and no MAXLEN: entries are trimmed once the lake
 proves that it has them. Accepted means that Redis answered; what survives then is a matter of its `appendfsync`, see
@@ -43,7 +43,10 @@ _PAGE, _MOST = 16, 4096
 _READ_TIMEOUT = 10.0
 """Seconds a worker waits for what it reads or trims; a page's request waits `timeout` only."""
 
-_RUN = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''\n"
+_RUN = """
+local run = (string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '') .. ':'
+  .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or '')
+"""
 _APPEND = (
     _RUN
     + """

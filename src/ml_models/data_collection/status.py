@@ -215,6 +215,7 @@ def queue_status() -> Part:
             "oldest_age_s": round(spool["oldest_age_s"] or 0.0, 1),
             "sources": len(spool["sources"]),
             "damaged_bytes": spool.get("damaged_bytes", 0),
+            "in_files": spool.get("in_files", spool["records"]),
         }
         if spool["records"] and (spool["oldest_age_s"] or 0) > late:
             part.problems.append(

@@ -188,6 +188,7 @@ def _queue(values: Mapping[str, Any]) -> Table:
         rows += [
             ("spool", spool["kind"]),
             ("  events that wait", spool["records"]),
+            ("    of these in files", spool["in_files"]),
             ("  size", size(spool["bytes"])),
             ("  oldest", f"{spool['oldest_age_s']:,.0f} s" if spool["records"] else "-"),
         ]
