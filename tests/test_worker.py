@@ -1,9 +1,15 @@
 """The worker: a simulated day, several workers, failures, restarts, and the process itself."""
 
+import fcntl
 import os
+import pty
+import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -56,6 +62,18 @@ def test_a_day_runs_the_guides_table(ran, time_):
         "generate_report": 1,
         "scheduled_training": 1,
     }
+
+
+def test_a_task_that_never_ran_has_no_last_time(ran, time_):
+    worker = make(ran)
+    worker.run(until=START + timedelta(seconds=1))
+    assert worker.last("evaluate_models") is None
+    assert worker.last("process_training_data") == START
+    assert worker.next("evaluate_models") == datetime(2025, 6, 7, 0, tzinfo=UTC)
+    other = make(ran)
+    other.run(until=days(1))
+    assert other.last("evaluate_models") == datetime(2025, 6, 7, 0, tzinfo=UTC)
+    assert other.last("cleanup_old_data") is None
 
 
 def test_a_week_adds_what_is_weekly(ran, time_):
@@ -163,11 +181,11 @@ def test_a_database_that_fails_for_a_moment_costs_no_run(ran, time_, monkeypatch
     worker = make(ran)
     save, failures = Worker._save, [1, 2]
 
-    def failing(moments):
+    def failing(*arguments):
         if ran["evaluate_models"] == 0 and ran["check_drift"] == 1 and failures:
             failures.pop()
             raise OperationalError("server closed the connection")
-        save(moments)
+        save(*arguments)
 
     monkeypatch.setattr(Worker, "_save", staticmethod(failing))
     worker.run(until=days(1))
@@ -255,12 +273,12 @@ def shop(tmp_path):
     environment.pop("DATABASE_URL", None)
     running = []
 
-    def manage(*arguments, code=MANAGE):
+    def manage(*arguments, code=MANAGE, stdout=subprocess.PIPE, **more):
         running.append(
             subprocess.Popen(
                 [sys.executable, "-c", code, *arguments],
-                env=environment,
-                stdout=subprocess.PIPE,
+                env=environment | more,
+                stdout=stdout,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
@@ -345,3 +363,29 @@ def test_runs_of_the_processing_task_may_overlap(shop):
     assert [run.returncode for run in runs] == [0] * 4, said
     out, _ = shop("", code=COUNT).communicate(timeout=60)
     assert out.split() == ["6000", "0", "6000"]
+
+
+def test_on_a_terminal_it_shows_the_table_and_ends_by_ctrl_c(shop):
+    """Its lines are those of the guide's table, with what came of each."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
+    worker = shop("ml_worker", stdout=theirs, TERM="xterm", COLUMNS="100")
+    os.close(theirs)
+    seen, deadline = b"", time.monotonic() + 60
+    while not re.search(rb"ml\.process_training_data[^\n]*\d\.\d s", seen):  # it has run
+        assert time.monotonic() < deadline, seen.decode(errors="replace")
+        if select.select([ours], [], [], 1)[0]:
+            seen += os.read(ours, 65536)
+    worker.send_signal(signal.SIGINT)
+    while select.select([ours], [], [], 30)[0]:
+        try:
+            seen += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    assert worker.wait(30) == 0
+    os.close(ours)
+    text = seen.decode(errors="replace")
+    assert "This worker leads (Europe/Berlin)" in text
+    for name in schedule():
+        if name in functions():
+            assert f"ml.{name}" in text

@@ -21,7 +21,7 @@ from benchmarks.harness import ROOT, ProofError
 
 __all__ = ["CLIENTS", "WORKERS", "Web", "post", "serve"]
 
-WORKERS = 2
+WORKERS = 3
 CLIENTS = 2
 BATCH = 20
 """Events of a request."""
@@ -59,7 +59,7 @@ class Web:
 
 @contextmanager
 def serve(plan: Plan) -> Iterator[Web]:
-    """Granian with two workers over the plan's spool, until the block ends."""
+    """Granian with its workers over the plan's spool, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])

@@ -10,7 +10,7 @@ Two tasks may run at a time: bringing events into the lake goes on while a train
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,8 @@ class Worker:
         self._stopping = False
         self._leads: bool | None = None
         self._began: dict[str, datetime] = {}
+        self._new: set[str] = set()
+        """Tasks that never ran; they count from the moment at which a worker first knew them."""
         self._running: dict[str, tuple[str, datetime, Future[tuple[Any, str]]]] = {}
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
@@ -95,8 +97,8 @@ class Worker:
         return [name for name, _, _ in self._running.values()]
 
     def last(self, name: str) -> datetime | None:
-        """When a task last began, as far as this worker knows."""
-        return self._began.get(name)
+        """When a task last began, as far as this worker knows; None for one that never did."""
+        return None if name in self._new else self._began.get(name)
 
     def run(self, *, once: bool = False, until: datetime | None = None) -> bool:
         """Work until `stop()` or `until`; with `once`, until nothing is due. Whether this worker ever led."""
@@ -157,19 +159,22 @@ class Worker:
 
         now = clock.now()
         row = SyncState.objects.filter(pk="worker").first()
-        kept = {} if row is None else row.data.get("began", {})
-        self._began = {name: datetime.fromisoformat(text) for name, text in kept.items()}
+        kept = {} if row is None else row.data
+        self._began = {name: datetime.fromisoformat(text) for name, text in kept.get("began", {}).items()}
+        self._new = set(kept.get("new", ()))
         for name, times in self.times.items():
             if name not in self._began and not times.often:
                 self._began[name] = now
-        self._save(self._began)
+                self._new.add(name)
+        self._save(self._began, self._new)
 
     @staticmethod
-    def _save(moments: Mapping[str, datetime]) -> None:
+    def _save(moments: Mapping[str, datetime], new: Set[str]) -> None:
         from ml_models.orm import SyncState
 
         began = {name: moment.isoformat() for name, moment in moments.items()}
-        SyncState.objects.update_or_create(pk="worker", defaults={"updated_at": clock.now(), "data": {"began": began}})
+        data = {"began": began, "new": sorted(new)}
+        SyncState.objects.update_or_create(pk="worker", defaults={"updated_at": clock.now(), "data": data})
 
     # -- tasks --------------------------------------------------------------------------------------
 
@@ -192,8 +197,9 @@ class Worker:
         if lane in self._running or self._stopping:
             return
         started = clock.now()
-        self._save({**self._began, name: started})
+        self._save({**self._began, name: started}, self._new - {name})
         self._began[name] = started
+        self._new.discard(name)
         self._tell("begins", name)
         if self._inline:
             self._finish(name, started, self._call(name))

@@ -50,5 +50,6 @@ def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     keyed = store.key_ids(key=lake_keys()[0], older_than=older_than, types=ORDER_TYPES, keep_sources=exempt)
     if events or keyed:
         SyncState.objects.filter(pk="profiles").update(watermark=None)
-    recent = get_online_store().expire(older_than)
-    return RetentionResult(older_than, events, keyed, recent, get_dead_letters().prune(), store.compact())
+    letters, compaction = get_dead_letters().prune(), store.compact()
+    recent = get_online_store().expire(older_than)  # last: it may be a server that is away
+    return RetentionResult(older_than, events, keyed, recent, letters, compaction)

@@ -97,6 +97,42 @@ class SpoolContract:
         assert spool.stats()["records"] == 3
         assert spool.read(source, half.position, 10).records == [b"3", b"4", b"5"]
 
+    def test_half_a_batch_can_be_read_trimmed_and_gone_on_from(self) -> None:
+        spool = self.make()
+        spool.append([b"1", b"2", b"3"])
+        spool.append([b"4", b"5"])
+        (source,) = spool.sources()
+        first = spool.read(source, 0, 2)
+        spool.trim(source, first.position)
+        second = spool.read(source, first.position, 2)
+        assert second.records == [b"3", b"4"]
+        spool.trim(source, second.position)
+        spool.trim(source, first.position)  # by a rival that is behind
+        assert spool.stats()["records"] == 1
+        assert spool.read(source, second.position, 10).records == [b"5"]
+
+    def test_two_readers_find_the_same_records_at_the_same_positions(self) -> None:
+        spool = self.make()
+        for batch in range(5):
+            spool.append([b"%d:%d" % (batch, number) for number in range(3)])
+        (source,) = spool.sources()
+        found = []
+        for size in (1, 4):
+            position, seen = 0, {}
+            while (part := spool.read(source, position, size)).records:
+                seen[part.position] = part.records[-1]
+                position = part.position
+            found.append(seen)
+        one_by_one, by_four = found
+        assert len(one_by_one) == 15
+        assert by_four.items() <= one_by_one.items()
+
+    def test_an_unknown_source_gives_nothing(self) -> None:
+        spool = self.make()
+        spool.append([b"a"])
+        found = spool.read("file:00000000:999", 7, 10)
+        assert (found.records, found.position) == ([], 7)
+
     def test_positions_go_on_after_everything_was_trimmed(self) -> None:
         spool = self.make()
         spool.append([b"old"])

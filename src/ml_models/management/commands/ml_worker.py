@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import FrameType
 from typing import Any
@@ -86,8 +86,20 @@ class Command(MLCommand):
             raise CommandError(f"Failed: {', '.join(f'ml.{name}' for name in failed)}. The log says why.")
 
 
+def _flat(value: Any, path: str = "") -> Iterator[str]:
+    """What is not nothing in a task's result, each with its name."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{path} {name}".strip())
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner, path)
+    elif value:
+        yield f"{path} {value}".strip()
+
+
 def _short(result: Any) -> str:
-    text = result if isinstance(result, str) else json.dumps(result, default=str, ensure_ascii=False)
+    text = ", ".join(_flat(result)) or "nothing to do"
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
