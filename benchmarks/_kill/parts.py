@@ -8,11 +8,11 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PRODUCERS", "Plan", "commit", "committer", "event", "event_ids", "orphaned", "produce", "spool"]
+__all__ = ["PRODUCERS", "Plan", "commit", "committer", "event", "event_ids", "produce", "spool"]
 
 PRODUCERS = 4
 SESSIONS = 20
@@ -34,6 +34,16 @@ class Plan:
     sent twice, and Redis stands alone, since an append without an answer is stored in both places."""
     compact: bool = True
     """Whether the lake is compacted meanwhile, after which the order of commits is no longer known."""
+    owner: int = field(default_factory=os.getpid)
+    """The process that made it; where it is gone, its processes end by themselves."""
+
+    def over(self) -> bool:
+        """Whether its processes are to end."""
+        try:
+            os.kill(self.owner, 0)
+        except ProcessLookupError:
+            return True
+        return (self.folder / "stop").exists()
 
 
 def event(event_id: str, number: int, session: str = "") -> Any:
@@ -66,11 +76,6 @@ def event_ids(journal: str, first: int, last: int) -> Iterator[str]:
     return (f"{journal}-{number}" for number in range(first, last))
 
 
-def orphaned(parent: int) -> bool:
-    """Whether the process that started this one is gone."""
-    return os.getppid() != parent
-
-
 def spool(plan: Plan) -> Any:
     """The spool as a process of the plan has it."""
     from ml_models.adapters.spool_file import FileSpool
@@ -92,11 +97,10 @@ def produce(plan: Plan, name: str, seed: int) -> None:
     from ml_models.core.event import encode_event
 
     rng = random.Random(seed)
-    parent = os.getppid()
     target = spool(plan)
     journal = os.open(plan.folder / "journal" / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     number = 0
-    while not orphaned(parent) and not (plan.folder / "stop").exists():
+    while not plan.over():
         count = rng.randrange(1, 100)
         records = [
             encode_event(event(f"{name}-{n}", n, f"{name}.{n % SESSIONS}")) for n in range(number, number + count)
@@ -133,9 +137,8 @@ def commit(plan: Plan, seed: int) -> None:
     from ml_models.core.errors import SpoolError, StoreError
 
     rng = random.Random(seed)
-    parent = os.getppid()
     worker, store = committer(plan)
-    while not orphaned(parent) and not (plan.folder / "stop").exists():
+    while not plan.over():
         try:
             worker.run(limit=rng.choice([500, 5_000, 50_000]))
         except SpoolError:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks._kill.parts import Plan, event_ids, orphaned
+from benchmarks._kill.parts import Plan, event_ids
 from benchmarks.harness import ROOT, ProofError
 
 __all__ = ["CLIENTS", "WORKERS", "Web", "post", "serve"]
@@ -73,17 +74,18 @@ def serve(plan: Plan) -> Iterator[Web]:
     command += ["--workers", str(WORKERS), "--blocking-threads", "2", "--no-ws"]
     command += ["--respawn-failed-workers", "--respawn-interval", "0.1", "benchmarks._kill.wsgi:application"]
     with (plan.folder / "web.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait(process, port, plan.folder / "web.log")
             yield Web(process, port)
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # A worker that granian was just about to start outlives it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -101,19 +103,18 @@ def post(plan: Plan, name: str, port: int) -> None:
 
     Answers other than 200 are counted in `refused/<name>`: a killed worker answers nothing.
     """
-    parent = os.getppid()
     journal = os.open(plan.folder / "journal" / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     refused = plan.folder / "refused" / name
     connection: http.client.HTTPConnection | None = None
     number = refusals = 0
-    while not orphaned(parent):
+    while not plan.over():
         session = f"{name}.{number // BATCH % SESSIONS}"
         events = [
             {"event_type": "product_view", "product_id": str(n % 4999), "session_id": session, "event_id": event_id}
             for n, event_id in enumerate(event_ids(name, number, number + BATCH), number)
         ]
         body = json.dumps({"events": events, "meta": {"batch_id": f"{name}-{number}"}})
-        while not (plan.folder / "stop").exists():
+        while not plan.over():
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
