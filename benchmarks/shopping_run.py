@@ -137,7 +137,7 @@ def _rows(lake: Path) -> list[dict[str, Any]]:
     from ml_models.adapters.event_store import DeltaEventStore
     from ml_models.core.authority import COLUMNS, tag_copies
 
-    scan = DeltaEventStore(str(lake), {}).scan(columns=[*COLUMNS, "order_id", "items", "data"])
+    scan = DeltaEventStore(str(lake), {}).scan(columns=[*COLUMNS, "session_id", "order_id", "items", "data"])
     return tag_copies(scan).collect().to_dicts()
 
 
@@ -149,8 +149,15 @@ def _judge(
 ) -> None:
     facts = [row for row in rows if row["authority"] == "fact"]
 
+    # Two requests that leave one page right after a logout each get a new id, and the browser keeps the second: the
+    # first is known by the session that both name.
+    sessions = {row["session_id"]: owners[row["anonymous_id"]] for row in rows if row["anonymous_id"] in owners}
+    sessions.pop(None, None)
+    strangers = {row["anonymous_id"] for row in facts} - set(owners) - {None}
+
     def who(row: Mapping[str, Any]) -> str:
-        return owners.get(row["anonymous_id"]) or owners.get(row["user_id"]) or f"nobody: {row['anonymous_id']}"
+        known = owners.get(row["anonymous_id"]) or owners.get(row["user_id"]) or sessions.get(row["session_id"])
+        return known or f"nobody: {row['anonymous_id']}"
 
     def of(*kinds: str) -> list[dict[str, Any]]:
         return [row for row in facts if row["event_type"] in kinds]
@@ -196,6 +203,8 @@ def _judge(
     report.figure(f"{name}: views that one id connects", shared, ("==", 0) if "without" in name else (">", 0), "views")
     report.table(f"{name}: rows", ["fact", "in truth", "in the lake"], table)
     report.table(f"{name}: steps", ["step", "times"], [[step, n] for step, n in truth.steps.most_common()])
+    guests = sum(one.startswith("guest:") for one in strangers)
+    report.note(f"{name}: {len(strangers) - guests} ids that no browser kept, known by their session.")
     report.note(f"{name}: {len(rows):,} rows in the lake, {len(rows) - len(facts):,} set aside as copies or intents.")
 
 

@@ -6,7 +6,14 @@ from benchmarks.shopping_run import _judge
 
 
 def row(kind, source="js", authority="fact", **more):
-    values = {"event_type": kind, "source": source, "authority": authority, "anonymous_id": "a", "user_id": None}
+    values = {
+        "event_type": kind,
+        "source": source,
+        "authority": authority,
+        "anonymous_id": "a",
+        "user_id": None,
+        "session_id": "s",
+    }
     values |= {"page_view_id": "v", "page_url": "/", "product_id": "7", "quantity": 1, "order_id": None, "items": None}
     return {**values, "data": None, **more}
 
@@ -45,7 +52,9 @@ def test_what_is_missing_and_what_is_too_much_is_missed():
     assert judged(*RIGHT, row("refund", "outbox", order_id="N1")) == {"refunds extra": 1}
     other = {**RIGHT[5], "quantity": 2}
     assert judged(*RIGHT[:5], other, *RIGHT[6:]) == {"cart changes missing": 1, "cart changes extra": 1}
-    nobodys = {**RIGHT[3], "anonymous_id": "b"}
+    lost = {**RIGHT[3], "anonymous_id": "b"}
+    assert judged(*RIGHT[:3], lost, *RIGHT[4:]) == {}  # of the same session
+    nobodys = {**lost, "session_id": "t"}
     assert judged(*RIGHT[:3], nobodys, *RIGHT[4:]) == {"product views missing": 1, "product views extra": 1}
     cancelled = {**RIGHT[7], "data": '{"meaning": "cancelled"}'}
     assert judged(*RIGHT[:7], cancelled) == {"purchases missing": 1, "purchases extra": 1}

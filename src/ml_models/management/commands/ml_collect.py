@@ -80,12 +80,6 @@ class Command(MLCommand):
         from ml_models.data_collection.outbox_drain import drain_outbox
         from ml_models.data_collection.process import process_events
 
-        orders = drain_outbox()
-        if orders.read:
-            self.stdout.write(
-                f"Outbox: {orders.read} orders told of, {orders.written} rows new in the lake, {orders.known} known "
-                f"already, {orders.unknown} not in the shop's table, {orders.dead} dead letters."
-            )
         spool = get_spool()
         insist = getattr(spool, "insist", None)
         if insist is not None:  # someone is asking: what waits in files for Redis to come back need not wait longer
@@ -101,6 +95,12 @@ class Command(MLCommand):
         )
         if result.dead:
             self.stdout.write("Dead letters are kept with their reason; after a fix: manage.py ml_collect --replay")
+        orders = drain_outbox()
+        if orders.read:
+            self.stdout.write(
+                f"Outbox: {orders.read} orders told of, {orders.written} rows new in the lake, {orders.known} known "
+                f"already, {orders.unknown} not in the shop's table, {orders.dead} dead letters."
+            )
         if trouble := settle():
             raise CommandError(f"{trouble} Only what was kept in files is in the lake; run this again when it is back.")
 
