@@ -91,12 +91,13 @@ class Pages:
         }
 
 
-def block(requests: list[Any], ask: Callable[[Any], Any], gap: int) -> tuple[array[int], array[int]]:
-    """Wall and CPU time of each request in ns; CPU of the whole process, so that the background thread's counts too.
+def block(requests: list[Any], ask: Callable[[Any], Any], gap: int) -> dict[str, array[int]]:
+    """Times of each request in ns: `wall`; `own`, the CPU of the page's thread; `cpu`, that of the whole process, in
+    which the background thread's counts too.
 
     `gap`: ns from one arrival to the next, 0 for none.
     """
-    wall, cpu = array("q", bytes(8 * len(requests))), array("q", bytes(8 * len(requests)))
+    wall, own, cpu = (array("q", bytes(8 * len(requests))) for _ in range(3))
     due = time.perf_counter_ns()
     for place, request in enumerate(requests):
         if gap:
@@ -105,11 +106,12 @@ def block(requests: list[Any], ask: Callable[[Any], Any], gap: int) -> tuple[arr
                 time.sleep(left / 1e9)
         else:
             due = time.perf_counter_ns()
-        used = time.process_time_ns()
+        used, mine = time.process_time_ns(), time.thread_time_ns()
         ask(request)
+        own[place] = time.thread_time_ns() - mine
         cpu[place] = time.process_time_ns() - used
         wall[place] = time.perf_counter_ns() - due
-    return wall, cpu
+    return {"wall": wall, "own": own, "cpu": cpu}
 
 
 def quantile(values: array[int], share: float) -> float:
@@ -144,7 +146,7 @@ def measure(
     rounds, count, load = plan
     found: dict[str, list[dict[str, float]]] = {"with": [], "without": []}
     collections = {"with": 0, "without": 0}
-    wall, _ = block([make() for _ in range(500)], ask_without, 0)
+    wall = block([make() for _ in range(500)], ask_without, 0)["wall"]
     gap = 0 if load >= 1 else int(quantile(wall, 0.5) * 1e3 / load)
     stacks = {"without": ask_without, "with": ask_with}
     for number in range(rounds + 1):  # the first warms up
@@ -154,7 +156,7 @@ def measure(
             gc.freeze()
             before = sum(one["collections"] for one in gc.get_stats())
             used = time.process_time_ns()
-            wall, cpu = block(requests, stacks[name], gap)
+            times = block(requests, stacks[name], gap)
             collected = sum(one["collections"] for one in gc.get_stats()) - before
             drained(queue)
             used = time.process_time_ns() - used
@@ -163,7 +165,7 @@ def measure(
                 continue
             collections[name] += collected
             row = {"all_cpu": used / len(requests) / 1e3}
-            for title, values in (("wall", wall), ("cpu", cpu)):
+            for title, values in times.items():
                 row |= {f"{title}_{share}": quantile(values, share) for share in (0.5, 0.9, 0.99, 0.999)}
             found[name].append(row)
     return {"rounds": found, "collections": collections, "gap_us": gap / 1e3}
