@@ -14,8 +14,8 @@ COLUMNS = {"user": "customer", "item": "sku", "time": "when", "quantity": "piece
 
 
 @pytest.fixture
-def lake(tmp_path, settings):
-    """A lake, spool and dead letters of the test's own."""
+def lake(tmp_path, settings, db):
+    """A lake, spool and dead letters of the test's own; the database says who is forgotten."""
     settings.ML_STORAGE = {"data": tmp_path / "ml"}
     build.reset()
     store = DeltaEventStore(tmp_path / "ml" / "lake")
