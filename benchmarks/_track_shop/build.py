@@ -7,6 +7,8 @@ import sys
 
 EVENTS = 20
 """Events of one batch."""
+PER_PAGE = 5
+"""Events of one page view."""
 BODIES = 200
 """Different batches; each is sent many times, with other event ids."""
 PLACE = "@" * 12
@@ -42,14 +44,16 @@ def batch(rng: random.Random) -> dict[str, object]:
 
     session, events = uuid7(), []
     for number in range(EVENTS):
+        if number % PER_PAGE == 0:
+            view, page = uuid7(), rng.randrange(5_000)
         kind, product = rng.choice(KINDS), rng.randrange(5_000)
         event: dict[str, object] = {
             "event_id": uuid7()[:-12] + PLACE,
             "event_type": kind,
             "timestamp": f"2026-03-05T10:{number:02d}:07.{rng.randrange(1000):03d}Z",
             "session_id": session,
-            "page_view_id": uuid7(),
-            "page_url": f"https://shop.example/products/{product}/?utm_source=mail",
+            "page_view_id": view,
+            "page_url": f"https://shop.example/products/{page}/?utm_source=mail",
             "referrer": "https://shop.example/category/shoes/",
         }
         if kind == "page_engagement":

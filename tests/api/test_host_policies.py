@@ -7,9 +7,9 @@ import json
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf.urls.i18n import i18n_patterns
 from django.db import connections
 from django.http import HttpResponse, JsonResponse
-from django.conf.urls.i18n import i18n_patterns
 from django.test import Client
 from django.urls import include, path, resolve
 
