@@ -15,9 +15,9 @@ def render() -> str:
     return (
         "// Written by frontend/vocabulary.py from the event's declaration; do not edit.\n\n"
         f"export type EventType =\n{quoted};\n\n"
-        f'const names =\n  "{"|".join(names)}".split("|");\n\n'
+        f'const names =\n  "{"|".join(names)}";\n\n'
         "/** Whether the server knows events of this name; others travel as `custom`. */\n"
-        "export const known = (name: string): boolean => names.includes(name);\n"
+        'export const known = (name: string): boolean => names.split("|").includes(name);\n'
     )
 
 

@@ -3,7 +3,7 @@ import { beginnings, listen, options } from "./page";
 import type { Recorder } from "./types";
 
 const FIELDS = "input:not([type=hidden]),select,textarea";
-const CLICKABLE = "a,button,[role=button],input[type=submit],input[type=button]";
+const CLICKABLE = "a,button,[role=button],[type=submit],[type=button]";
 
 /** An attribute; the property of a form may be one of its fields instead. */
 const attribute = (element: Element, name: string): string | undefined =>

@@ -23,7 +23,8 @@ let early: Work[] | undefined; // asked for while it opens
 // What this page may write before it looks at the whole again; the fuller the queue, the less.
 let rows = ROWS / 10;
 let room = SIZE / 10;
-let sweeping: IDBTransaction | undefined;
+let long: IDBTransaction[] = []; // that wait for this page between two requests
+let going = false;
 
 const length = (event: WireEvent): number => JSON.stringify(event).length;
 
@@ -54,9 +55,9 @@ function use(work: Work): void {
     request.onupgradeneeded = safely(() => request.result.createObjectStore("events", { keyPath: "event.event_id" }));
     request.onsuccess = safely(() => {
       database = request.result;
-      // Its storage was cleared, or another tab deletes it: the next use opens it again.
+      // Its storage was cleared: the next use opens it again. Another tab deletes it: from then on memory has to do.
       database.onclose = () => (database = undefined);
-      database.onversionchange = () => (database!.close(), (database = undefined));
+      database.onversionchange = () => database!.close();
       const due = early!;
       early = undefined;
       each(due, run);
@@ -69,7 +70,8 @@ function use(work: Work): void {
 
 /** Everything stored, oldest first, after what is too old or too much was removed. */
 function sweep(store: IDBObjectStore, then: (kept: Stored[]) => void): void {
-  sweeping = store.transaction;
+  if (going) return store.transaction.abort();
+  long.push(store.transaction);
   const all = store.getAll() as IDBRequest<Stored[]>;
   all.onsuccess = safely(() => {
     const kept: Stored[] = [];
@@ -89,7 +91,11 @@ function sweep(store: IDBObjectStore, then: (kept: Stored[]) => void): void {
 }
 
 /** The page is going: a transaction that waits for it would hold up the pages after it. */
-export const interrupt = safely(() => sweeping && sweeping.abort());
+export function interrupt(leaving: boolean): void {
+  going = leaving;
+  each(long, (transaction) => transaction.abort()); // which fails for those that are done
+  long = [];
+}
 
 // Said at once: else the browser would wait for the page, and undo the writing of one that is gone.
 const commit = (transaction: IDBTransaction): void => transaction.commit && transaction.commit();
@@ -123,6 +129,7 @@ export const adopt = safely(() => {
   const keys = rescued();
   if (!keys[0]) return;
   use((store, transaction) => {
+    long.push(transaction);
     transaction.oncomplete = () => each(keys, remove);
     each(keys, (key) => {
       const request = store.add({ event: JSON.parse(localStorage.getItem(key)!), due: 0 });

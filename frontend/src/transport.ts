@@ -107,7 +107,7 @@ function send(events: WireEvent[], then?: (on: boolean) => void): void {
     requests -= counted;
     bytes -= counted * size;
     flying = without(flying, events);
-    tell("request", status || "failed", events.length, "events", size, "bytes");
+    tell("request", status || "failed", events.length, "events");
     if (status === 413 && events.length > 1) return halves(events, then);
     const again = !status || status === 408 || status === 429 || status >= 500;
     if (again) {
@@ -150,7 +150,7 @@ function backOff(header?: string | null): void {
   const own = Math.random() * Math.min(LONGEST, WAIT * 2 ** ++failures);
   const wait = Math.max(0, Math.min(asked, HOUR)) + own;
   until = now + wait;
-  tell("waits", wait / 1000, "s");
+  tell("waits ms", wait);
   later(wake, wait + 1);
 }
 
@@ -192,7 +192,7 @@ export function leave(): void {
   // Hidden already: what came since was written as it came.
   if (!leaving && allowed()) {
     leaving = true;
-    interrupt();
+    interrupt(true);
     rescue(unsaved);
     unsaved = [];
     put(flying.concat(waiting), true);
@@ -205,6 +205,7 @@ export function leave(): void {
 /** The page is there again, or the network is. */
 export function back(online = false): void {
   leaving = false;
+  interrupt(false);
   if (online) failures = until = 0;
   wake();
 }

@@ -50,7 +50,7 @@ export type EventType =
   | "Product Reviewed";
 
 const names =
-  "page_view|page_engagement|product_view|product_list_view|product_click|search|search_click|cart_add|cart_remove|cart_update|cart_view|checkout_start|checkout_step|purchase|wishlist_add|wishlist_remove|review_submit|click|form_interaction|rec_impression|rec_click|consent_change|custom|view_item|view_item_list|select_item|add_to_cart|remove_from_cart|view_cart|begin_checkout|add_shipping_info|add_payment_info|add_to_wishlist|view_search_results|Product Viewed|Product List Viewed|Product Clicked|Product Added|Product Removed|Cart Viewed|Checkout Started|Checkout Step Completed|Order Completed|Products Searched|Product Added to Wishlist|Product Removed from Wishlist|Product Reviewed".split("|");
+  "page_view|page_engagement|product_view|product_list_view|product_click|search|search_click|cart_add|cart_remove|cart_update|cart_view|checkout_start|checkout_step|purchase|wishlist_add|wishlist_remove|review_submit|click|form_interaction|rec_impression|rec_click|consent_change|custom|view_item|view_item_list|select_item|add_to_cart|remove_from_cart|view_cart|begin_checkout|add_shipping_info|add_payment_info|add_to_wishlist|view_search_results|Product Viewed|Product List Viewed|Product Clicked|Product Added|Product Removed|Cart Viewed|Checkout Started|Checkout Step Completed|Order Completed|Products Searched|Product Added to Wishlist|Product Removed from Wishlist|Product Reviewed";
 
 /** Whether the server knows events of this name; others travel as `custom`. */
-export const known = (name: string): boolean => names.includes(name);
+export const known = (name: string): boolean => names.split("|").includes(name);

@@ -189,7 +189,7 @@ test("?ml_debug tells the developer each event and what became of each request",
   const words = loud.lines.map((line) => line.slice(0, 2).join(" "));
   assert.ok(words.includes("ml-tracking page_view"), words);
   assert.ok(loud.lines.some((line) => line[1] === "request" && line[2] === 503), words);
-  assert.ok(words.includes("ml-tracking waits"), words);
+  assert.ok(words.includes("ml-tracking waits ms"), words);
   within.storage.set("_ml_debug", "1");
   const stored = page({ within });
   await stored.tick(0);
