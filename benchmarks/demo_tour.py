@@ -66,7 +66,13 @@ class _Trouble:
             if answer.status >= 400:
                 self.statuses.append(f"{answer.status} {answer.url}")
 
+        def left(frame: Any) -> None:
+            # What a page sends as it is left arrives without the browser telling anybody.
+            if frame == page.main_frame:
+                self.pending = {request for request in self.pending if "/api/ml/track/" not in request.url}
+
         page.on("console", console)
+        page.on("framenavigated", left)
         page.on("pageerror", lambda error: self.console.append(f"{page.url}: {error}"))
         page.on("request", lambda request: self.pending.add(request))
         page.on("requestfailed", lambda request: self.pending.discard(request))

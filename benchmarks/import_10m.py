@@ -141,6 +141,8 @@ class Project:
         (folder / f"{self.name}.py").write_text(_SETTINGS.format(data=data), encoding="utf-8")
         path = os.pathsep.join([str(folder), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "DJANGO_SETTINGS_MODULE": self.name, "PYTHONPATH": path}
+        migrate = [sys.executable, "-m", "django", "migrate", "-v", "0"]
+        subprocess.run(migrate, env=self.environment, cwd=self.folder, check=True)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`manage.py` in a process of its own."""

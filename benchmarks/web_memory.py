@@ -33,6 +33,8 @@ from tests.settings import *
 BASE_DIR = Path(__file__).parent / os.environ["STATE"]
 BASE_DIR.mkdir(exist_ok=True)
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(BASE_DIR / "db.sqlite3")}}
+# One visitor asks for everything here, faster than any person.
+ML_LIMITS = {"visitor_burst": 1_000_000, "network_burst": 1_000_000}
 ML_AUTO_TRAINING_CONFIG = {"min_interactions": 10, "min_users": 2, "min_products": 2}
 if os.environ["STATE"] == "without":
     INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "ml"]

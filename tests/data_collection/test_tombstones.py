@@ -10,6 +10,7 @@ from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.adapters.lake_keys import lake_keys
 from ml_models.adapters.spool_memory import MemorySpool
 from ml_models.core import clock
+from ml_models.core.errors import StoreError
 from ml_models.core.event import encode_event
 from ml_models.core.keyed_ids import keyed_id
 from ml_models.core.lake_schema import empty_frame, to_frame
@@ -147,3 +148,11 @@ def test_an_import_brings_nobody_back():
     forget("u:7")
     commit_rows(store, to_frame([make_event("a", user_id="7", source="import"), make_event("b", user_id="8")]))
     assert ids(store.scan()) == ["b"]
+
+
+def test_without_its_table_the_way_out_is_said(monkeypatch):
+    from ml_models.orm import Erasure
+
+    monkeypatch.setattr(Erasure._meta, "db_table", "ml_not_migrated")
+    with pytest.raises(StoreError, match=r"manage\.py migrate"):
+        Tombstones.load()

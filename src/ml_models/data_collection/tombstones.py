@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import OperationalError, ProgrammingError
+
 from ml_models.core import clock
+from ml_models.core.errors import StoreError
 from ml_models.core.keyed_ids import ORDER_TYPES, key_rows
 
 if TYPE_CHECKING:
@@ -97,7 +100,12 @@ class Tombstones:
         from ml_models.orm import Erasure
 
         found = Erasure.objects.filter(expires_at__gte=clock.now()).values_list("subject", "at", "orders")
-        rows = {subject: (at, orders) for subject, at, orders in found}
+        try:
+            rows = {subject: (at, orders) for subject, at, orders in found}
+        except (OperationalError, ProgrammingError) as error:
+            raise StoreError(
+                f"Who is forgotten cannot be read from the database: {error}. Run python manage.py migrate."
+            ) from error
         return cls(rows, tuple(lake_keys()) if rows else ())
 
     def apply(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
