@@ -20,11 +20,12 @@ entry it has not seen on disk yet and the files these added, before anyone can t
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import polars as pl
 from deltalake import (
@@ -39,6 +40,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from ml_models.adapters import lake_erase
+from ml_models.adapters.lake_lock import rewriting
 from ml_models.adapters.lake_sync import LakeSync
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.keyed_ids import key_rows, stale
@@ -47,6 +49,9 @@ from ml_models.core.ports import CommitResult, ErasedRows, PurgedFiles, Snapshot
 from ml_models.core.traces import Traces
 
 __all__ = ["DeltaEventStore", "DeltaSnapshot"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _COMMITTER = "committer"
 _REVISED = "revised"
@@ -75,6 +80,17 @@ _WRITER = WriterProperties(
 )
 _SMALL_FILE = 32 << 20
 _ATTEMPTS = 30
+
+
+def _alone(method: Callable[Concatenate[DeltaEventStore, P], R]) -> Callable[Concatenate[DeltaEventStore, P], R]:
+    """Let the method rewrite the lake while nobody else does; see `lake_lock`."""
+
+    def run(self: DeltaEventStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with rewriting(self.uri):
+            return method(self, *args, **kwargs)
+
+    functools.update_wrapper(run, method)
+    return run
 
 
 def _literal(value: object) -> str:
@@ -341,6 +357,7 @@ class DeltaEventStore:
 
     # -- upkeep -------------------------------------------------------------------------------------
 
+    @_alone
     def delete(
         self,
         *,
@@ -387,6 +404,7 @@ class DeltaEventStore:
                     deleted += int(partial.get_column("doomed").sum())
         raise StoreError("Rows could not be deleted because the lake is being written all the time. Run it again.")
 
+    @_alone
     def key_ids(
         self, *, key: bytes, older_than: datetime, types: Sequence[str], keep_sources: Sequence[str] = ()
     ) -> int:
@@ -445,6 +463,7 @@ class DeltaEventStore:
             self._sync.upto(table.version())
         return changed
 
+    @_alone
     def compact(self, *, min_files: int = 8) -> dict[str, Any]:
         """Merge the small files of busy days, write a checkpoint, drop files and log entries nobody needs.
 
@@ -491,6 +510,7 @@ class DeltaEventStore:
         """When this returns, no commit through an older snapshot can succeed any more."""
         lake_erase.fence(self, _COMMITTER)
 
+    @_alone
     def erase(self, traces: Traces, *, orders: str, before: datetime, key: bytes) -> ErasedRows:
         """Take a person's rows that happened or came before a moment out of the table, until none is left.
 
@@ -498,6 +518,7 @@ class DeltaEventStore:
         """
         return lake_erase.erase_rows(self, traces, orders=orders, before=before, key=key, committer=_COMMITTER)
 
+    @_alone
     def purge(self, traces: Traces, *, orders: str, before: datetime, dry_run: bool = False) -> PurgedFiles:
         """Delete files that left the table and hold such rows. In an object store: all files that left the table."""
         return lake_erase.purge_files(self, traces, orders=orders, before=before, dry_run=dry_run)
