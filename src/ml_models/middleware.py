@@ -1,9 +1,9 @@
 """Tracking middleware: page and product views of HTML pages, without the page waiting for it.
 
 Neither class runs a query, waits, raises, sets a cookie or touches `request.user` and `request.session` (that would add
-`Vary: Cookie` and cost the shop its page cache). Both add the id of the page view as `Server-Timing: ml;desc="<id>"`:
-the tracker in the page sends the same id, and where its row arrives the row of the middleware is not read
-(`ml_models.core.authority`).
+`Vary: Cookie` and cost the shop its page cache); the answer to a logout alone ends the visitor's cookie. Both add the
+id of the page view as `Server-Timing: ml;desc="<id>"`: the tracker in the page sends the same id, and where its row
+arrives the row of the middleware is not read (`ml_models.core.authority`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.views.generic.detail import SingleObjectMixin
+from django.views.generic.edit import DeletionMixin, ModelFormMixin
+from django.views.generic.list import MultipleObjectMixin
 
 from ml_models.data_collection import counters
 from ml_models.data_collection.privacy import consent_of, may_record
@@ -25,6 +28,7 @@ from ml_models.settings import TrackingSettings, get_settings
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+    from django.urls import ResolverMatch
 
 __all__ = ["MLProductTrackingMiddleware", "MLTrackingMiddleware"]
 
@@ -34,6 +38,8 @@ _OURS = re.compile(r'(?<![\w-])ml;desc="[^"]*"')
 _SEEN = "ml_sighting"
 """Where a request keeps its sighting: where the two classes stand apart, the second need not look again."""
 _PAGE_VIEW: Fact = ("page_view", None)
+_PRODUCT = "ml_product_id"
+"""Where a response keeps the product it shows: an attribute outlives the page cache, which drops the context."""
 
 
 class _Tracking:
@@ -70,6 +76,8 @@ class _Tracking:
 
     def _record(self, request: HttpRequest, response: HttpResponseBase) -> None:
         try:
+            if "ml_logged_out" in request.__dict__:
+                _end_visitor(request, response)
             # The cheapest question first: most of what a shop answers beside pages ends here.
             if response.status_code != 200 or request.method != "GET":
                 return
@@ -110,38 +118,80 @@ class MLTrackingMiddleware(_Tracking):
 class MLProductTrackingMiddleware(_Tracking):
     """Records a `product_view` for each product page.
 
-    A product page is one whose view is marked with `decorators.product_page`, whose context's object is of the model
-    `ML_CATALOG` maps, or whose class-based view shows that model and takes its key from the URL. A view that calls
+    A product page is one whose view is marked with `decorators.product_page`, or whose class-based view or template
+    context shows one object of the model `ML_CATALOG` maps, without a form that edits or deletes it. A view that calls
     `emit_product_view` itself has said so already.
     """
 
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if self._is_async:  # Django would otherwise send each page of a template through a thread
+            self.process_template_response = self._aprocess_template_response  # type: ignore[method-assign]
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        """Note the product that the context names, before a page cache stores the response without its context."""
+        try:
+            product_id = _of_context(request.resolver_match, response)
+            if product_id:
+                response.ml_product_id = product_id
+        except Exception:  # as in `_record`
+            if counters.add("middleware.failed") % 1000 == 1:
+                logger.exception("The product of a page could not be told. Counted from here.")
+        return response
+
+    async def _aprocess_template_response(self, request: HttpRequest, response: Any) -> Any:
+        return MLProductTrackingMiddleware.process_template_response(self, request, response)
+
     def _fact(self, request: HttpRequest, response: HttpResponseBase, tracking: TrackingSettings) -> Fact | None:
-        product_id = self._product_id(request, response) if tracking.track_product_views else ""
+        product_id = _product_id(request, response) if tracking.track_product_views else ""
         return ("product_view", product_id) if product_id else None
 
-    def _product_id(self, request: HttpRequest, response: HttpResponseBase) -> str:
-        match = request.resolver_match
-        if match is None or "ml_product_viewed" in request.__dict__:
+
+def _product_id(request: HttpRequest, response: HttpResponseBase) -> str:
+    if "ml_product_viewed" in request.__dict__:
+        return ""
+    match = request.resolver_match
+    if match is not None:
+        arg = getattr(match.func, "ml_product_arg", "")
+        if arg is None:
             return ""
-        arg = getattr(match.func, "ml_product_arg", None)
-        if arg is not None:
+        if arg:
             return str(match.kwargs.get(arg, ""))
+    found: str | None = response.__dict__.get(_PRODUCT)
+    if found is not None or match is None:
+        return found or ""
+    shown = getattr(match.func, "view_class", None)
+    if shown is not None and "pk" in match.kwargs:
         model = product_model()
-        if model is None:
-            return ""
-        context = getattr(response, "context_data", None)  # of a TemplateResponse; no template is looked into
-        if isinstance(context, dict):
-            for name in ("object", "product"):
-                found = context.get(name)
-                # Not isinstance on anything lazy: asking a lazy object for its class runs its query.
-                if issubclass(type(found), model):
-                    return external_id(found)
-        shown = getattr(match.func, "view_class", None)
-        if shown is not None and "pk" in match.kwargs and _shows(shown, model):
+        if model is not None and _shows(shown, model):
             key = model._meta.pk
             if id_path() in ("pk", key.name if key else "pk"):
                 return str(match.kwargs["pk"])
+    return ""
+
+
+def _of_context(match: ResolverMatch | None, response: Any) -> str:
+    """The product that a `TemplateResponse` shows by its context, "" for none; no template is looked into."""
+    context, model = getattr(response, "context_data", None), product_model()  # none on a page from a cache
+    if model is None or not isinstance(context, dict):
         return ""
+    if match is not None:
+        shown = getattr(match.func, "view_class", None)
+        if "admin" in match.app_names or (isinstance(shown, type) and issubclass(shown, _NOT_SHOWN)):
+            return ""
+    for name in ("object", "product"):
+        found = context.get(name)
+        # Not isinstance on anything lazy: asking a lazy object for its class runs its query.
+        if issubclass(type(found), model):
+            return external_id(found)
+    return ""
+
+
+def _end_visitor(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Take the visitor's cookie away with the answer to a logout, which ends the session's cookie as well."""
+    name = get_settings().api.cookie_name
+    if name in request.COOKIES:
+        response.delete_cookie(name, path="/", samesite="Lax")
 
 
 def _path(request: HttpRequest) -> str:
@@ -157,7 +207,10 @@ def _is_page(request: HttpRequest, response: HttpResponseBase, tracking: Trackin
     if _path(request).startswith(tracking.exclude_paths):
         return False
     meta = request.META
-    if meta.get("HTTP_SEC_FETCH_DEST", "document") != "document" or "HTTP_X_REQUESTED_WITH" in meta:
+    if meta.get("HTTP_SEC_FETCH_DEST", "document") != "document":
+        return False
+    # A browser inside an app names the app there, on every page.
+    if meta.get("HTTP_X_REQUESTED_WITH", "").lower() == "xmlhttprequest":
         return False
     return "prefetch" not in meta.get("HTTP_SEC_PURPOSE", "") and "prefetch" not in meta.get("HTTP_PURPOSE", "")
 
@@ -172,7 +225,14 @@ def _announce(response: HttpResponseBase, view_id: str) -> None:
         response.headers["Server-Timing"] = f"{others}, {ours}"
 
 
+_NOT_SHOWN = (ModelFormMixin, DeletionMixin, MultipleObjectMixin)
+"""Views that name a product to edit or delete it, to write a review of it, or to list things that belong to it."""
+
+
 def _shows(view: type, model: type) -> bool:
+    """Whether a class-based view is the page of one object of the model, so that its `pk` is that object's."""
+    if not issubclass(view, SingleObjectMixin) or issubclass(view, _NOT_SHOWN):
+        return False
     shown = getattr(view, "model", None)
     if shown is None:
         shown = getattr(getattr(view, "queryset", None), "model", None)

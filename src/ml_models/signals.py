@@ -7,8 +7,8 @@ background queue and returns. None waits, touches the session or raises; what go
 back is counted. `product` is an instance of the shop's model or an id of any type. Prices are in major units
 (`Decimal("99.99")`). Further keyword arguments are kept in the event's `data`.
 
-Logging in gives the guest's recent items to the user, here; the cookie and the lake follow with the next track request
-(see `data_collection.identity`).
+Logging in gives the guest's recent items to the user, here; the cookie and the lake follow with the next track request.
+Logging out ends the visitor's cookie, with the middleware's help (see `data_collection.identity`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db.models import Model
 
 from ml_models.core.event import NAMESPACE, EventType
@@ -27,10 +27,10 @@ from ml_models.data_collection.client import Client
 from ml_models.data_collection.collector import withdrawal
 from ml_models.data_collection.events import record
 from ml_models.data_collection.identity import Identity, read_cookie, verify, visitor_key
-from ml_models.data_collection.known import known_user, page_view_id
+from ml_models.data_collection.known import known_user, page_view_id, user_key
 from ml_models.data_collection.order_events import MONEY
 from ml_models.data_collection.outbox import order_number
-from ml_models.data_collection.products import external_id
+from ml_models.data_collection.products import external_id, product_ids
 from ml_models.data_collection.queue import queue
 from ml_models.data_collection.recent import recent
 from ml_models.settings import get_settings
@@ -70,10 +70,17 @@ __all__ = [
 logger = logging.getLogger("bunoraa.ml")
 
 
-def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> str | None:
-    """Record one event of the request's visitor; keys that are no columns go to `data`."""
+def _emit(
+    request: HttpRequest | None, event_type: EventType, named: Mapping[str, Any], more: Mapping[str, Any]
+) -> str | None:
+    """Record one event of the request's visitor; keys that are no columns go to `data`.
+
+    `more` is what the caller gave beside the named fields; a name that both have is the named field's.
+    """
     try:
+        fields = {**more, **named}
         event_id, user_id = fields.pop("event_id", None), fields.pop("user_id", None)
+        user_id = None if user_id is None else user_key(user_id)
         if fields.get("order_id") is not None:
             fields["order_id"] = order_number(fields["order_id"])
         elif event_type in MONEY:
@@ -82,9 +89,7 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
             getattr(request, "_request", request).__dict__["ml_product_viewed"] = (
                 True  # the middleware then adds no copy
             )
-        if "product" in fields:
-            product = fields.pop("product")
-            fields["product_id"] = None if product is None else external_id(product)
+        fields = _named(fields)
         if isinstance(fields.get("items"), Iterable) and not isinstance(fields["items"], str | Mapping):
             fields["items"] = [_item(one) for one in fields["items"]]
         client, consent, identity = None, None, Identity()
@@ -103,12 +108,12 @@ def _emit(request: HttpRequest | None, event_type: EventType, **fields: Any) -> 
             user_id = known_user(request) if user_id is None else user_id
             fields.setdefault("page_view_id", page_view_id(request))
             fields.setdefault("page_url", request.path)
-        if user_id is not None and identity.user_id not in (None, str(user_id)):
+        if user_id is not None and identity.user_id not in (None, user_id):
             identity = Identity()  # the cookie still names the user before this one, or one who has logged out
         return record(
             event_type,
             fields,
-            user_id=identity.user_id if user_id is None else str(user_id) or None,
+            user_id=identity.user_id if user_id is None else user_id or None,
             anonymous_id=identity.anonymous_id,
             client=client,
             event_id=event_id,
@@ -125,16 +130,29 @@ def _consent(request: HttpRequest) -> str:
     return privacy.consent_of(plain.COOKIES, plain.META)
 
 
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields, with ids for a `product` and a `variant`, which may be instances.
+
+    An instance, a UUID or a number as variant is an id; text is kept as the guide shows it, a label in `data`.
+    """
+    fields = dict(given)
+    if "product" in fields:
+        product = fields.pop("product")
+        if product is not None:
+            fields["product_id"], of_variant = product_ids(product)
+            if of_variant is not None:
+                fields.setdefault("variant_id", of_variant)
+    elif isinstance(fields.get("product_id"), Model):
+        fields["product_id"] = product_ids(fields["product_id"])[0]
+    variant = fields.get("variant")
+    if variant is not None and not isinstance(variant, str):
+        fields["variant_id"] = external_id(fields.pop("variant"))
+    return fields
+
+
 def _item(one: Any) -> dict[str, Any]:
-    """An item as a mapping, from a mapping, a product or an id."""
-    if not isinstance(one, Mapping):
-        return {"product_id": external_id(one)}
-    given = dict(one)
-    if "product" in given:
-        given["product_id"] = external_id(given.pop("product"))
-    elif isinstance(given.get("product_id"), Model):
-        given["product_id"] = external_id(given["product_id"])
-    return given
+    """An item as a mapping, from a mapping, a product, one of its variants, a line of an order, or an id."""
+    return _named(one if isinstance(one, Mapping) else {"product": one})
 
 
 def emit_page_view(request: HttpRequest | None, page_url: str | None = None, **data: Any) -> str | None:
@@ -150,19 +168,19 @@ def emit_page_view(request: HttpRequest | None, page_url: str | None = None, **d
         counters.add("emit.no_page_view")
         logger.exception("The id of a page view could not be made.")
     address = {} if page_url is None else {"page_url": page_url}
-    return _emit(request, EventType.PAGE_VIEW, event_id=event_id, **address, **data)
+    return _emit(request, EventType.PAGE_VIEW, {"event_id": event_id, **address}, data)
 
 
 def emit_click(request: HttpRequest | None, target: str, **data: Any) -> str | None:
     """A link or button was clicked that leads through the server; `target` says where to, without personal data."""
-    return _emit(request, EventType.CLICK, target=target, **data)
+    return _emit(request, EventType.CLICK, {"target": target}, data)
 
 
 def emit_form_interaction(
     request: HttpRequest | None, form: str, fields_count: int | None = None, **data: Any
 ) -> str | None:
     """A form was posted: its id and how many fields were filled in, never values."""
-    return _emit(request, EventType.FORM_INTERACTION, form_id=form, fields_count=fields_count, **data)
+    return _emit(request, EventType.FORM_INTERACTION, {"form_id": form, "fields_count": fields_count}, data)
 
 
 def emit_consent_change(request: HttpRequest | None, consent: str, **data: Any) -> str | None:
@@ -173,7 +191,7 @@ def emit_consent_change(request: HttpRequest | None, consent: str, **data: Any) 
     """
     if consent == privacy.DENIED:
         return _withdraw(request)
-    return _emit(request, EventType.CONSENT_CHANGE, state=consent, **data)
+    return _emit(request, EventType.CONSENT_CHANGE, {"state": consent}, data)
 
 
 def _withdraw(request: HttpRequest | None) -> str | None:
@@ -197,26 +215,30 @@ def emit_product_view(
     request: HttpRequest | None, product: Any, source_page: str | None = None, position: int | None = None, **data: Any
 ) -> str | None:
     """A product page was shown; `source_page` and `position` say where the visitor came from."""
-    return _emit(request, EventType.PRODUCT_VIEW, product=product, source_page=source_page, position=position, **data)
+    return _emit(
+        request, EventType.PRODUCT_VIEW, {"product": product, "source_page": source_page, "position": position}, data
+    )
 
 
 def emit_product_click(
     request: HttpRequest | None, product: Any, position: int | None = None, **data: Any
 ) -> str | None:
     """A product was clicked in a list."""
-    return _emit(request, EventType.PRODUCT_CLICK, product=product, position=position, **data)
+    return _emit(request, EventType.PRODUCT_CLICK, {"product": product, "position": position}, data)
 
 
 def emit_product_list_view(request: HttpRequest | None, products: Iterable[Any] = (), **data: Any) -> str | None:
     """A list of products was shown. Give products that are loaded: a lazy queryset is evaluated here."""
-    return _emit(request, EventType.PRODUCT_LIST_VIEW, items=products, **data)
+    return _emit(request, EventType.PRODUCT_LIST_VIEW, {"items": products}, data)
 
 
 def emit_search(
     request: HttpRequest | None, query: str, results_count: int | None = None, search_id: str | None = None, **data: Any
 ) -> str | None:
     """A search was answered."""
-    return _emit(request, EventType.SEARCH, query=query, results_count=results_count, search_id=search_id, **data)
+    return _emit(
+        request, EventType.SEARCH, {"query": query, "results_count": results_count, "search_id": search_id}, data
+    )
 
 
 def emit_search_click(
@@ -231,11 +253,8 @@ def emit_search_click(
     return _emit(
         request,
         EventType.SEARCH_CLICK,
-        query=query,
-        product=product,
-        position=position,
-        search_id=search_id,
-        **data,
+        {"query": query, "product": product, "position": position, "search_id": search_id},
+        data,
     )
 
 
@@ -247,7 +266,7 @@ def emit_rec_served(
     **data: Any,
 ) -> str | None:
     """A list of recommendations was put into a page or an e-mail."""
-    return _emit(request, EventType.REC_SERVED, items=products, placement=placement, rec_id=rec_id, **data)
+    return _emit(request, EventType.REC_SERVED, {"items": products, "placement": placement, "rec_id": rec_id}, data)
 
 
 def emit_rec_impression(
@@ -258,7 +277,7 @@ def emit_rec_impression(
     **data: Any,
 ) -> str | None:
     """Recommended products were seen; only code that knows so, such as an app's backend, should say it."""
-    return _emit(request, EventType.REC_IMPRESSION, items=products, placement=placement, rec_id=rec_id, **data)
+    return _emit(request, EventType.REC_IMPRESSION, {"items": products, "placement": placement, "rec_id": rec_id}, data)
 
 
 def emit_rec_click(
@@ -271,7 +290,10 @@ def emit_rec_click(
 ) -> str | None:
     """A recommended product was clicked, such as in an e-mail whose links lead through the shop."""
     return _emit(
-        request, EventType.REC_CLICK, product=product, placement=placement, rec_id=rec_id, position=position, **data
+        request,
+        EventType.REC_CLICK,
+        {"product": product, "placement": placement, "rec_id": rec_id, "position": position},
+        data,
     )
 
 
@@ -279,38 +301,38 @@ def emit_cart_add(
     request: HttpRequest | None, product: Any, quantity: int = 1, variant: Any = None, **data: Any
 ) -> str | None:
     """A product was put into the cart. `variant` is an instance, an id or a label such as `blue-large`."""
-    return _emit(request, EventType.CART_ADD, product=product, quantity=quantity, **_variant(variant), **data)
+    return _emit(request, EventType.CART_ADD, {"product": product, "quantity": quantity, "variant": variant}, data)
 
 
 def emit_cart_remove(
     request: HttpRequest | None, product: Any, quantity: int = 1, variant: Any = None, **data: Any
 ) -> str | None:
     """A product was taken out of the cart."""
-    return _emit(request, EventType.CART_REMOVE, product=product, quantity=quantity, **_variant(variant), **data)
+    return _emit(request, EventType.CART_REMOVE, {"product": product, "quantity": quantity, "variant": variant}, data)
 
 
 def emit_cart_update(
     request: HttpRequest | None, product: Any, quantity: int, variant: Any = None, **data: Any
 ) -> str | None:
     """The quantity of a product in the cart was set to `quantity`."""
-    return _emit(request, EventType.CART_UPDATE, product=product, quantity=quantity, **_variant(variant), **data)
+    return _emit(request, EventType.CART_UPDATE, {"product": product, "quantity": quantity, "variant": variant}, data)
 
 
 def emit_cart_view(request: HttpRequest | None, **data: Any) -> str | None:
     """The cart was looked at."""
-    return _emit(request, EventType.CART_VIEW, **data)
+    return _emit(request, EventType.CART_VIEW, {}, data)
 
 
 def emit_checkout_start(request: HttpRequest | None, **data: Any) -> str | None:
     """The checkout was entered."""
-    return _emit(request, EventType.CHECKOUT_START, **data)
+    return _emit(request, EventType.CHECKOUT_START, {}, data)
 
 
 def emit_checkout_step(
     request: HttpRequest | None, step: int | None = None, step_name: str | None = None, **data: Any
 ) -> str | None:
     """A step of the checkout was reached."""
-    return _emit(request, EventType.CHECKOUT_STEP, step=step, step_name=step_name, **data)
+    return _emit(request, EventType.CHECKOUT_STEP, {"step": step, "step_name": step_name}, data)
 
 
 def emit_purchase(
@@ -332,11 +354,8 @@ def emit_purchase(
     return _emit(
         request,
         EventType.PURCHASE,
-        order_id=order_id,
-        items=items,
-        currency=currency,
-        user_id=user_id,
-        **data,
+        {"order_id": order_id, "items": items, "currency": currency, "user_id": user_id},
+        data,
     )
 
 
@@ -353,7 +372,12 @@ def emit_refund(
     An order has one refund, whichever way it arrives: what a later call or the shop's own table says otherwise is its
     next revision, so give all items that were refunded so far.
     """
-    return _emit(request, EventType.REFUND, order_id=order_id, items=items, currency=currency, user_id=user_id, **data)
+    return _emit(
+        request,
+        EventType.REFUND,
+        {"order_id": order_id, "items": items, "currency": currency, "user_id": user_id},
+        data,
+    )
 
 
 def record_order(order: Any, request: HttpRequest | None = None, items: Iterable[Any] = (), **data: Any) -> str | None:
@@ -377,34 +401,27 @@ def order_saved(sender: object, instance: Any = None, **kwargs: object) -> None:
 
 def emit_wishlist_add(request: HttpRequest | None, product: Any, **data: Any) -> str | None:
     """A product was put on a wish list."""
-    return _emit(request, EventType.WISHLIST_ADD, product=product, **data)
+    return _emit(request, EventType.WISHLIST_ADD, {"product": product}, data)
 
 
 def emit_wishlist_remove(request: HttpRequest | None, product: Any, **data: Any) -> str | None:
     """A product was taken off a wish list."""
-    return _emit(request, EventType.WISHLIST_REMOVE, product=product, **data)
+    return _emit(request, EventType.WISHLIST_REMOVE, {"product": product}, data)
 
 
 def emit_review_submit(
     request: HttpRequest | None, product: Any, rating: float | None = None, **data: Any
 ) -> str | None:
     """A review was written; its text is no business of the lake."""
-    return _emit(request, EventType.REVIEW_SUBMIT, product=product, rating=rating, **data)
+    return _emit(request, EventType.REVIEW_SUBMIT, {"product": product, "rating": rating}, data)
 
 
 def emit_custom(request: HttpRequest | None, action: str, **data: Any) -> str | None:
     """Anything else the shop wants to know."""
-    return _emit(request, EventType.CUSTOM, data={"action": action, **data})
+    return _emit(request, EventType.CUSTOM, {"data": {"action": action, **data}}, {})
 
 
-def _variant(variant: Any) -> dict[str, Any]:
-    """An instance or a UUID or number is an id; text is kept as the guide shows it, a label in `data`."""
-    if variant is None:
-        return {}
-    return {"variant": variant} if isinstance(variant, str) else {"variant_id": external_id(variant)}
-
-
-# -- login ------------------------------------------------------------------------------------------
+# -- login and logout ---------------------------------------------------------------------------------
 
 
 def _merge_at_login(sender: object, request: HttpRequest | None = None, user: Any = None, **kwargs: object) -> None:
@@ -425,3 +442,13 @@ def _merge_at_login(sender: object, request: HttpRequest | None = None, user: An
 
 
 user_logged_in.connect(_merge_at_login, dispatch_uid="ml_models.merge_at_login")
+
+
+def _end_visitor(sender: object, request: HttpRequest | None = None, user: Any = None, **kwargs: object) -> None:
+    """Let the middleware end the visitor's cookie: whoever uses the browser next is another visitor."""
+    state = getattr(getattr(request, "_request", request), "__dict__", None)
+    if state is not None and user is not None:  # a guest at the address of the logout stays who it was
+        state["ml_logged_out"] = True
+
+
+user_logged_out.connect(_end_visitor, dispatch_uid="ml_models.end_visitor")

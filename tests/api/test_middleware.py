@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from ml_models.data_collection import counters
 from ml_models.data_collection.identity import Identity, sign
 from ml_models.data_collection.queue import queue
+from ml_models.decorators import product_page
 from ml_models.middleware import MLProductTrackingMiddleware, MLTrackingMiddleware
 from tests.shop.models import Product
 
@@ -51,7 +52,9 @@ def test_the_visitor_comes_from_the_cookie_where_it_is_genuine(client, recorded)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/detail/{}/", "/bare/{}/", "/emits/{}/", "/marked/{}/", "/marked-view/{}/"])
+@pytest.mark.parametrize(
+    "path", ["/detail/{}/", "/bare/{}/", "/emits/{}/", "/marked/{}/", "/marked-view/{}/", "/plainly/{}/", "/shown/{}/"]
+)
 def test_product_pages_of_every_make(client, recorded, path):
     product = Product.objects.create(name="Tea")
     response = client.get(path.format(product.pk))
@@ -67,6 +70,32 @@ def test_a_list_of_products_is_no_product_page(client, recorded):
     Product.objects.create(name="Tea")
     client.get("/list/")
     assert [event.event_type for event in recorded.events] == ["page_view"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/category/{}/", "/edit/{}/", "/delete/{}/", "/review/{}/", "/size-guide/{}/"])
+def test_a_page_that_only_names_a_product_is_no_product_page(client, recorded, path):
+    response = client.get(path.format(Product.objects.create(name="Tea").pk))
+    assert response.status_code == 200
+    assert [event.event_type for event in recorded.events] == ["page_view"]
+
+
+@pytest.mark.django_db
+def test_a_product_page_from_the_page_cache_is_still_one(client, recorded, settings):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "pages"}}
+    path = f"/cached/{Product.objects.create(name='Tea').pk}/"
+    client.get(path)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(path)
+    assert len(queries) == 0, "the page comes from the cache"
+    seen = sorted((event.event_type, event.product_id) for event in recorded.events)
+    assert seen == [("page_view", None)] * 2 + [("product_view", path.split("/")[2])] * 2
+    assert len({event.page_view_id for event in recorded.events}) == 2
+
+
+def test_a_wrong_mark_is_refused():
+    with pytest.raises(TypeError, match="keyword of the URL"):
+        product_page(5)
 
 
 @pytest.mark.parametrize("path", ["/json/", "/moved/", "/missing/", "/admin/x/", "/nowhere/"])
@@ -96,6 +125,11 @@ def test_what_no_person_is_shown_is_not_recorded(client, recorded, header, value
     client.get("/", headers={header: value})
     assert recorded.events == []
     client.get("/", headers={"Sec-Fetch-Dest": "document"})
+    assert len(recorded.events) == 1
+
+
+def test_a_browser_inside_an_app_is_a_browser(client, recorded):
+    client.get("/", headers={"X-Requested-With": "com.instagram.android", "Sec-Fetch-Dest": "document"})
     assert len(recorded.events) == 1
 
 
@@ -200,6 +234,37 @@ def test_the_page_after_a_logout_is_nobodys(client, recorded):
     client.cookies["_ml"] = sign(Identity(A, None, int(time.time())))
     client.get("/account/")
     assert (recorded.events[1].anonymous_id, recorded.events[1].user_id) == (A, None)
+
+
+@pytest.mark.django_db
+def test_a_logout_ends_the_visitor(client, recorded, settings):
+    import time
+
+    user = get_user_model().objects.create_user("ada")
+    client.force_login(user)
+    client.cookies["_ml"] = sign(Identity(A, str(user.pk), int(time.time())))
+    assert client.get("/logout/").cookies["_ml"].value == ""
+    client.get("/")
+    assert [(event.anonymous_id, event.user_id) for event in recorded.events] == [(None, None)] * 2
+    client.cookies["_ml"] = sign(Identity(A, None, int(time.time())))
+    assert "_ml" not in client.get("/logout/").cookies, "a guest at that address stays who it was"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_product_of_an_asynchronous_page(async_client, recorded):
+    path = f"/ashown/{Product.objects.create(name='Tea').pk}/"
+    assert asyncio.run(async_client.get(path)).status_code == 200
+    assert [event.product_id for event in recorded.of_type("product_view")] == [path.split("/")[2]]
+
+
+def test_an_asynchronous_page_takes_no_thread_for_its_template():
+    async def get_response(request):
+        return HttpResponse("<html>")
+
+    assert iscoroutinefunction(MLProductTrackingMiddleware(get_response).process_template_response)
+    assert not iscoroutinefunction(
+        MLProductTrackingMiddleware(lambda request: HttpResponse()).process_template_response
+    )
 
 
 @pytest.mark.django_db

@@ -3,16 +3,19 @@
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Model
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils.functional import SimpleLazyObject
 
 from ml_models import signals
 from ml_models.core.event import EventType
 from ml_models.data_collection import counters
 from ml_models.data_collection.identity import Identity, sign
-from tests.shop.models import Product, SlugProduct, UuidProduct
+from tests.shop.models import Category, OrderItem, Product, SlugProduct, UuidProduct, Variant
 
 A = "01953f3c-1111-7000-8000-000000000001"
 
@@ -56,9 +59,12 @@ def test_the_guides_cart_add(recorded, request_):
     assert event.data == {"variant": "blue-large"}
 
 
-def test_ids_of_any_kind(recorded, request_):
+def test_ids_of_any_kind(recorded, request_, settings):
     unsaved_uuid = UuidProduct()
     for product in (SlugProduct(slug="tea"), unsaved_uuid, "sku-1", 36948, unsaved_uuid.pk):
+        if isinstance(product, Model):
+            settings.ML_CATALOG = {"product": {"model": product._meta.label}}
+            recorded.install()
         signals.emit_cart_remove(request_, product=product)
     assert [event.product_id for event in recorded.events] == [
         "tea",
@@ -69,6 +75,52 @@ def test_ids_of_any_kind(recorded, request_):
     ]
 
 
+VARIANTS = {"product": {"model": "shop.Product", "variants": {"path": "variants[]", "id": "sku"}}}
+
+
+def test_what_belongs_to_a_product_stands_for_it(recorded, request_, settings):
+    """A variant or a line of an order given as the product: its own key is that of something else."""
+    settings.ML_CATALOG = VARIANTS
+    recorded.install()
+    signals.emit_cart_add(request_, Variant(pk=2, product_id=7, sku="tea-red"))
+    signals.emit_product_list_view(request_, [OrderItem(pk=3, product_id=8), {"product": Variant(product_id=9)}])
+    added, listed = recorded.events
+    assert (added.product_id, added.variant_id) == ("7", "tea-red")
+    assert [(one.product_id, one.variant_id) for one in listed.items] == [("8", None), ("9", None)]
+
+
+def test_the_id_of_a_product_by_another_field_is_no_foreign_key(recorded, request_, settings, caplog):
+    settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "name"}}}
+    recorded.install()
+    signals.emit_cart_add(request_, Variant(product=Product(pk=7, name="tea")))
+    assert recorded.events[0].product_id == "tea"
+    caplog.set_level("CRITICAL", "bunoraa.ml")
+    signals.emit_cart_add(request_, Variant(product_id=7))
+    assert len(recorded.events) == 1, "a query would tell, and none is run"
+
+
+def test_an_instance_of_something_else_is_no_product(recorded, request_, caplog):
+    signals.emit_product_view(request_, Category(pk=7))
+    assert recorded.events == []
+    assert "is a Category and no Product" in caplog.text
+
+
+def test_further_arguments_of_any_name_break_nothing(recorded, request_):
+    signals.emit_product_view(request_, 7, event_type="x", request_id="r")
+    signals.emit_form_interaction(request_, "newsletter", form_id="x", fields="2")
+    signals.emit_cart_add(request_, 7, variant=object())
+    assert [event.event_type for event in recorded.events] == ["product_view", "form_interaction"]
+    assert recorded.events[1].data["form_id"] == "newsletter"
+
+
+@pytest.mark.django_db
+def test_a_user_is_known_by_the_key_and_not_by_the_name(recorded):
+    user = get_user_model().objects.create_user("ada@example.org")
+    for given in (user, SimpleLazyObject(lambda: user), user.pk):
+        signals.emit_cart_view(None, user_id=given)
+    assert [event.user_id for event in recorded.events] == [str(user.pk)] * 3
+
+
 def test_an_instance_as_variant_is_an_id(recorded, request_):
     signals.emit_cart_add(request_, product=1, variant=Product(pk=99))
     assert recorded.events[0].variant_id == "99"
@@ -76,6 +128,7 @@ def test_an_instance_as_variant_is_an_id(recorded, request_):
 
 def test_the_id_that_the_catalogue_names_is_taken(recorded, request_, settings):
     settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "name"}}}
+    recorded.install()
     recorded.install()
     signals.emit_wishlist_add(request_, product=Product(pk=7, name="by-name"))
     assert recorded.events[0].product_id == "by-name"

@@ -7,7 +7,8 @@ from django.template.response import TemplateResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
-from django.views.generic import DetailView, ListView
+from django.views.decorators.cache import cache_page
+from django.views.generic import CreateView, DeleteView, DetailView, ListView, UpdateView
 
 from ml_models.decorators import product_page
 from ml_models.signals import emit_product_view
@@ -54,6 +55,58 @@ class Products(ListView):
 
     def render_to_response(self, context, **kwargs):
         return page("list")
+
+
+def templated(request, context):
+    return TemplateResponse(request, engines["django"].from_string("<html></html>"), context)
+
+
+class Templated:
+    """Shows its context as a `TemplateResponse` without a template of its own."""
+
+    def render_to_response(self, context, **kwargs):
+        return templated(self.request, context)
+
+
+class ProductsOfCategory(Templated, ListView):
+    """`pk` is the category's."""
+
+    model = Product
+
+
+class EditProduct(Templated, UpdateView):
+    model = Product
+    fields = ("name",)
+
+
+class DeleteProduct(Templated, DeleteView):
+    model = Product
+
+
+class WriteReview(Templated, CreateView):
+    model = Product
+    fields = ("name",)
+
+    def get_context_data(self, **kwargs):
+        return super().get_context_data(product=Product.objects.first(), **kwargs)
+
+
+@product_page
+def marked_plainly(request, pk):
+    return page(pk)
+
+
+def shows(request, pk):
+    return templated(request, {"product": Product.objects.get(pk=pk)})
+
+
+async def ashows(request, pk):
+    return templated(request, {"product": await Product.objects.aget(pk=pk)})
+
+
+@product_page(None)
+def size_guide(request, pk):
+    return shows(request, pk)
 
 
 def tagged(request):
@@ -107,6 +160,15 @@ urlpatterns = [
     path("marked-view/<slug:key>/", MarkedView.as_view()),
     path("detail/<int:pk>/", ProductDetail.as_view()),
     path("bare/<int:pk>/", BareDetail.as_view()),
+    path("plainly/<int:pk>/", marked_plainly),
+    path("shown/<int:pk>/", shows),
+    path("ashown/<int:pk>/", ashows),
+    path("cached/<int:pk>/", cache_page(60)(shows)),
+    path("size-guide/<int:pk>/", size_guide),
+    path("category/<int:pk>/", ProductsOfCategory.as_view()),
+    path("edit/<int:pk>/", EditProduct.as_view()),
+    path("delete/<int:pk>/", DeleteProduct.as_view()),
+    path("review/<int:pk>/", WriteReview.as_view()),
     path("tagged/", tagged),
     path("list/", Products.as_view()),
     path("emits/<int:pk>/", emits),

@@ -5,7 +5,8 @@ a browser says about itself is believed beyond that signature.
 
 How a login reaches the cookie: only the track response may set one (an HTML page with `Set-Cookie` costs a shop its
 page cache), so binding and rotating happen at the first track request after the login or logout, which the tracker
-sends with the next page. There the session's user is compared with the user inside the cookie:
+sends with the next page. The answer to a logout ends the cookie at once where the middleware sees it. At the track
+request the session's user is compared with the user inside the cookie:
 
 ====================  ==================  ====================================================================
 session               cookie              outcome
