@@ -2,8 +2,9 @@
 
 Hypothesis makes bodies and headers that are wrong in every way it can think of, and Schemathesis further ones from the
 OpenAPI description of the endpoint; they go to a granian worker over HTTP. The answers say how many events were taken
-and how many rejected: so many must be in the lake and in the dead letters. Then requests over the limits: none of them
-may leave a letter.
+and how many rejected: so many must be in the lake and in the dead letters. Then malformed events of known visitors,
+full of e-mail and IP addresses, none of which may be found in any file, and `ml_forget` for some of these visitors.
+Then requests over the limits: none of them may leave a letter.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import re
 import tempfile
 import time
@@ -24,7 +26,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from benchmarks._track_shop import server
+from benchmarks._track_shop import marked, server
 from benchmarks._track_shop.payloads import Payload, payloads
 from benchmarks.harness import Context, Report, Skip
 
@@ -35,8 +37,8 @@ ROUND = 500
 """Payloads of one run of Hypothesis, whose memory of what it has tried is dropped after it."""
 DESCRIBED = 10
 """One round in so many is made by Schemathesis."""
-FULL: dict[str, Any] = {"payloads": 100_000, "over": 5_000, "memory": 16.0}
-QUICK: dict[str, Any] = {"payloads": 3_000, "over": 300, "memory": 24.0}
+FULL: dict[str, Any] = {"payloads": 100_000, "over": 5_000, "memory": 16.0, "people": 40, "each": 50, "forgotten": 8}
+QUICK: dict[str, Any] = {"payloads": 3_000, "over": 300, "memory": 24.0, "people": 6, "each": 10, "forgotten": 1}
 """MiB that the worker may grow by from a fifth of the way on; caches are not yet full there in a quick run."""
 LIMITS = {"network_rate": 0.1, "network_burst": 1_000_000, "visitor_rate": 1e5, "trusted_proxies": 1}
 """Nothing is refused until the last stage, which sends from a network whose bucket it has made small."""
@@ -72,11 +74,15 @@ def run(ctx: Context) -> Report:
                 outcome.memory.append((outcome.sent, _rss(pid)))
                 if outcome.sent // ROUND % 20 == 0:
                     ctx.progress(f"{outcome.sent:,} payloads, {outcome.memory[-1][1]:.0f} MiB")
+            done = json.loads(server.python(folder, "lake", "commit"))
+            people = _people(folder, port, plan, random.Random(number), ctx)
         letters = _letters(folder)
         log = (folder / "granian.log").read_text(errors="replace")
         over = _over_the_limits(folder, plan["over"], cores[0], ctx)
-        done = json.loads(server.python(folder, "lake", "commit"))
+        outcome.rejected += people.pop("rejected_and_kept")
         _report(report, plan, outcome, letters, over, done, log)
+        for name, found in people.items():
+            report.figure(name, found, (">", 0) if name.startswith("malformed") else ("==", 0))
         _keep(ctx, outcome)
         if "Traceback" in log:
             (ctx.out / "server.log").write_text(log, encoding="utf-8")
@@ -131,6 +137,29 @@ def _sender(port: int, outcome: Outcome) -> Callable[[Payload], None]:
             outcome.rejected += said.get("rejected", 0)
 
     return send
+
+
+def _people(folder: Path, port: int, plan: dict[str, Any], rng: random.Random, ctx: Context) -> dict[str, int]:
+    """Malformed events of known visitors: what of them is found in files, and what erasing some of them leaves."""
+    ctx.progress(f"malformed events of {plan['people']} known visitors")
+    cookies = marked.visitors(port, plan["people"])
+    rejected = marked.send(port, cookies, plan["each"], rng)
+    before = marked.letters_of(folder)
+    marks = marked.marks_in(folder)
+    forgotten = [cookie.split(".")[1] for cookie in cookies[: plan["forgotten"]]]
+    for visitor in forgotten:
+        ctx.progress(f"ml_forget of {visitor}")
+        server.python(folder, "manage", "ml_forget", "--visitor", visitor, "--yes")
+    after = marked.letters_of(folder)
+    others = [visitor for visitor in rejected if visitor not in forgotten]
+    return {
+        "rejected_and_kept": sum(after[visitor] for visitor in others),
+        "malformed events of known visitors": rejected.total(),
+        "of them not in a dead letter": sum(abs(n - before[visitor]) for visitor, n in rejected.items()),
+        "raw e-mail and IP addresses in any file": marks,
+        "dead letters of forgotten visitors": sum(after[visitor] for visitor in forgotten),
+        "dead letters of others that ml_forget took": sum(before[one] - after[one] for one in others),
+    }
 
 
 def _letters(folder: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from rich.table import Table
 __all__ = [
     "HERE",
     "ROOT",
+    "START_S",
     "Context",
     "Figure",
     "ProofError",
@@ -42,6 +43,8 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+START_S = 300.0
+"""How long a server or a client may take to start; seconds. Only what hangs takes so long: starting is not measured."""
 _NOT_PROOFS = {"__init__", "__main__", "harness"}
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,

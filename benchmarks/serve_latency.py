@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._serve_shop import load
-from benchmarks.harness import ROOT, Report, Skip
+from benchmarks.harness import ROOT, START_S, Report, Skip
 
 TITLE = "Recommendations at 10,000 and 100,000 products through one granian worker, beside two floors of the same run"
 
@@ -144,7 +144,7 @@ def _server(folder: Path, core: int) -> Iterator[tuple[int, int]]:
             yield port, server.pid
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=START_S)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -162,7 +162,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks._kill.parts import Plan, event_ids
-from benchmarks.harness import ROOT, ProofError
+from benchmarks.harness import ROOT, START_S, ProofError
 
 __all__ = ["CLIENTS", "WORKERS", "Web", "post", "serve"]
 
@@ -89,7 +89,7 @@ def serve(plan: Plan) -> Iterator[Web]:
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

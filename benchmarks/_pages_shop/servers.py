@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._serve_shop import load
-from benchmarks.harness import ROOT, Report
+from benchmarks.harness import ROOT, START_S, Report
 
 __all__ = ["measure"]
 
@@ -175,13 +175,13 @@ def _running(server: Server, core: int) -> Iterator[None]:
         finally:
             process.terminate()
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=START_S)
             except subprocess.TimeoutExpired:
                 process.kill()
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

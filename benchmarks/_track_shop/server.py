@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, START_S
 
 __all__ = ["cpu_seconds", "environment", "post", "python", "serve"]
 
@@ -66,11 +66,11 @@ def serve(folder: Path, server: str, *, core: int, threads: int, **more: str) ->
             yield port, process.pid
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=START_S)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             status, _ = post(port, "/floor/", b"{}")
