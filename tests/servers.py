@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
+from tests.waiting import GENEROUS
+
 __all__ = ["NoServer", "PrivateRedis", "postgres_database", "postgres_server", "private_redis", "redis_database"]
 
 
@@ -33,7 +35,7 @@ def _running(command: list[str], ready, **options) -> Iterator[None]:
     """Run a server until the block ends; `ready` is asked until it says True."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options) as process:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + GENEROUS
             while not ready():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise NoServer(f"{command[0]} did not start")
@@ -145,7 +147,7 @@ class PrivateRedis:
     def start(self) -> None:
         """Start it; returns when it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + GENEROUS
         while not _redis_answers(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise NoServer("Redis: redis-server did not start")

@@ -24,6 +24,7 @@ from ml_models.orm import SyncState
 from ml_models.schedule import schedule
 from ml_models.worker import Worker, functions
 from tests.house.fresh import ROOT
+from tests.waiting import GENEROUS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 START = datetime(2025, 6, 6, 21, 59, 30, tzinfo=UTC)
@@ -217,8 +218,8 @@ def test_settings_decide_how_often_the_spool_is_read(settings):
 def test_events_are_processed_while_a_training_takes_its_hours():
     training, processed = threading.Event(), threading.Event()
     work = {
-        "scheduled_training": lambda: training.set() or processed.wait(60),
-        "process_training_data": lambda: training.wait(60) and processed.set(),
+        "scheduled_training": lambda: training.set() or processed.wait(GENEROUS),
+        "process_training_data": lambda: training.wait(GENEROUS) and processed.set(),
     }
     SyncState.objects.create(
         pk="worker",
@@ -235,7 +236,7 @@ def test_events_are_processed_while_a_training_takes_its_hours():
 def test_stopping_waits_for_the_running_task():
     begun, ended = threading.Event(), []
     worker = Worker({"process_training_data": lambda: begun.set() or time.sleep(0.3) or ended.append(1)})
-    threading.Thread(target=lambda: begun.wait(30) and worker.stop()).start()
+    threading.Thread(target=lambda: begun.wait(GENEROUS) and worker.stop()).start()
     worker.run()
     assert ended == [1]
     assert not worker.running
@@ -285,7 +286,7 @@ def shop(tmp_path):
         )
         return running[-1]
 
-    assert manage("migrate --verbosity=0").wait(120) == 0
+    assert manage("migrate --verbosity=0").wait(GENEROUS) == 0
     yield manage
     for process in running:
         process.kill()
@@ -303,11 +304,11 @@ def until(process, text):
 
 def test_once_runs_what_is_due_without_celery(shop):
     done = shop("ml_worker --once")
-    out, _ = done.communicate(timeout=120)
+    out, _ = done.communicate(timeout=GENEROUS)
     assert done.returncode == 0, out
     assert "this worker leads" in out
     assert "ml.process_training_data done in" in out
-    out, _ = shop("ml_worker --once").communicate(timeout=120)
+    out, _ = shop("ml_worker --once").communicate(timeout=GENEROUS)
     assert "ml.evaluate_models" not in out  # daily ones wait for their time
 
 
@@ -316,7 +317,7 @@ def test_a_signal_ends_it_after_the_running_task(shop, number):
     worker = shop("ml_worker", "slow", "1")
     until(worker, "slow task begins")
     worker.send_signal(number)
-    out, _ = worker.communicate(timeout=60)
+    out, _ = worker.communicate(timeout=GENEROUS)
     assert worker.returncode == 0
     assert "slow task ends" in out
 
@@ -327,10 +328,10 @@ def test_a_second_signal_ends_it_at_once_and_another_follows(shop):
     worker.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
-    out, _ = worker.communicate(timeout=30)
+    out, _ = worker.communicate(timeout=GENEROUS)
     assert worker.returncode == -signal.SIGTERM
     assert "slow task ends" not in out
-    out, _ = shop("ml_worker --once").communicate(timeout=120)
+    out, _ = shop("ml_worker --once").communicate(timeout=GENEROUS)
     assert "Another ml_worker leads" in out  # until its lease is over
 
 
@@ -357,11 +358,11 @@ TASK = "import django; django.setup()\nfrom ml_models.tasks import process_train
 
 def test_runs_of_the_processing_task_may_overlap(shop):
     """Beat may send it while the last one still works, and somebody may call the command."""
-    assert shop("", code=FILL).wait(120) == 0
+    assert shop("", code=FILL).wait(GENEROUS) == 0
     runs = [shop("", code=TASK) for _ in range(3)] + [shop("ml_collect --process")]
-    said = [run.communicate(timeout=120)[0] for run in runs]
+    said = [run.communicate(timeout=GENEROUS)[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, said
-    out, _ = shop("", code=COUNT).communicate(timeout=60)
+    out, _ = shop("", code=COUNT).communicate(timeout=GENEROUS)
     assert out.split() == ["6000", "0", "6000"]
 
 
@@ -371,7 +372,7 @@ def test_on_a_terminal_it_shows_the_table_and_ends_by_ctrl_c(shop):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
     worker = shop("ml_worker", stdout=theirs, TERM="xterm", COLUMNS="100")
     os.close(theirs)
-    seen, deadline = b"", time.monotonic() + 60
+    seen, deadline = b"", time.monotonic() + GENEROUS
     while not re.search(rb"ml\.process_training_data[^\n]*\d\.\d s", seen):  # it has run
         assert time.monotonic() < deadline, seen.decode(errors="replace")
         if select.select([ours], [], [], 1)[0]:
@@ -382,7 +383,7 @@ def test_on_a_terminal_it_shows_the_table_and_ends_by_ctrl_c(shop):
             seen += os.read(ours, 65536)
         except OSError:  # the other end is closed
             break
-    assert worker.wait(30) == 0
+    assert worker.wait(GENEROUS) == 0
     os.close(ours)
     text = seen.decode(errors="replace")
     assert "This worker leads (Europe/Berlin)" in text

@@ -3,6 +3,7 @@ import signal
 import threading
 
 from ml_models.adapters import build
+from tests.waiting import GENEROUS
 
 
 def test_a_fork_while_another_thread_builds_does_not_hang_the_child():
@@ -10,12 +11,12 @@ def test_a_fork_while_another_thread_builds_does_not_hang_the_child():
 
     def slow():
         inside.set()
-        leave.wait(30)
+        leave.wait(GENEROUS)
         return object()
 
     builder = threading.Thread(target=build.shared, args=("slow", slow))
     builder.start()
-    inside.wait(30)
+    inside.wait(GENEROUS)
     try:
         child = os.fork()
         if child == 0:

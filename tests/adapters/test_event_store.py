@@ -16,6 +16,7 @@ from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core.errors import StoreError
 from ml_models.core.lake_schema import LAKE_SCHEMA, to_frame
 from ml_models.testing.event_store import DAY, EventStoreContract, ids, make_event, put
+from tests.waiting import GENEROUS
 
 
 class TestMemoryEventStore(EventStoreContract):
@@ -119,7 +120,7 @@ class TestDeltaEventStore(EventStoreContract):
 
         monkeypatch.setattr(store, "_table", look)
         store.compact(min_files=2)
-        rival.join(10)
+        rival.join(GENEROUS)
         assert seen == [True, True]
         assert ids(store.scan()) == list("abcdefgh")
 

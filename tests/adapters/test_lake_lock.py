@@ -6,6 +6,7 @@ from ml_models.adapters import lake_lock
 from ml_models.adapters.lake_lock import rewriting
 from ml_models.adapters.lease import Lease
 from ml_models.core.errors import StoreError
+from tests.waiting import GENEROUS
 
 
 def test_a_second_rewriter_of_a_folder_waits_for_the_first(tmp_path):
@@ -20,7 +21,7 @@ def test_a_second_rewriter_of_a_folder_waits_for_the_first(tmp_path):
         rival.start()
         rival.join(0.2)
         told.append("first")
-    rival.join(10)
+    rival.join(GENEROUS)
     assert told == ["first", "second"]
 
 

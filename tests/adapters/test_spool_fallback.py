@@ -14,6 +14,7 @@ from ml_models.adapters.spool_redis import RedisSpool
 from ml_models.core.errors import SpoolError
 from ml_models.testing.spool import SpoolContract, drain
 from tests.servers import NoServer, private_redis
+from tests.waiting import GENEROUS
 
 redis = pytest.importorskip("redis")
 DEAD = "redis://127.0.0.1:1/0"
@@ -157,7 +158,7 @@ def test_a_new_process_moves_what_dead_ones_left(make):
     dead.close()
     heir = make(automatic=True)
     heir.append([b"3"])
-    heir._thread.join(30)
+    heir._thread.join(GENEROUS)
     assert sorted(drain(make())) == [b"1", b"2", b"3"]
     assert FileSpool(heir._files.folder).stats()["records"] == 0
 
@@ -167,7 +168,7 @@ def test_the_thread_finds_back_by_itself(make):
     spool._redis.down = True
     spool.append([b"1"])
     spool._redis.down = False
-    spool._thread.join(30)
+    spool._thread.join(GENEROUS)
     assert not spool.away
     spool.append([b"2"])
     assert drain(spool) == [b"1", b"2"]

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 
 from ml_models.data_collection.queue import queue
+from tests.waiting import GENEROUS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-GENEROUS = 60.0
 """Seconds no working machine needs; only a failure reaches it."""
 
 pytestmark = [

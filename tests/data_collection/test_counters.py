@@ -9,6 +9,7 @@ import pytest
 
 from ml_models.core import clock
 from ml_models.data_collection import counters
+from tests.waiting import GENEROUS
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def test_counts_of_processes_add_up(tmp_path):
     counters.add("overflow.queue_full")
     counters.add("track.403", 5)
     counters.save(tmp_path)
-    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], check=True, timeout=GENEROUS)
     assert counters.totals(tmp_path) == {"track.403": 5, "overflow.queue_full": 3}
     counters.add("track.403")
     counters.save(tmp_path)

@@ -15,10 +15,9 @@ from ml_models.core.ids import uuid7
 from ml_models.data_collection import counters
 from ml_models.data_collection import queue as queue_module
 from ml_models.data_collection.queue import BackgroundQueue
+from tests.waiting import GENEROUS
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
-GENEROUS = 30.0
-"""Seconds no working machine needs; only a hang reaches it."""
 
 
 def entry(name="x"):
@@ -158,7 +157,7 @@ os.waitpid(pid, 0)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_stores_its_own_and_only_its_own_at_exit(tmp_path):
-    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], check=True, timeout=GENEROUS)
     from ml_models.adapters.spool_file import FileSpool
 
     spool = FileSpool(tmp_path / "data" / "spool")

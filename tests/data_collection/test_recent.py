@@ -10,6 +10,7 @@ from ml_models.adapters.online_store import MemoryOnlineStore
 from ml_models.core.query import Interaction
 from ml_models.data_collection import counters
 from ml_models.data_collection.recent import RecentItems
+from tests.waiting import GENEROUS
 
 MOMENT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ class Slow(MemoryOnlineStore):
 
     def record_many(self, batch):
         self.entered.set()
-        assert self.go.wait(30)
+        assert self.go.wait(GENEROUS)
         self.writes += 1
         super().record_many(batch)
 
@@ -55,7 +56,7 @@ def names(found):
 def test_the_writer_waits_for_nothing_and_the_reader_sees_it_at_once(items, store):
     items.put({"a:1": [view("x", 1)], "a:2": [view("y", 2)]})
     assert names(items.read("a:1")) == ["x"]
-    assert store.entered.wait(30)
+    assert store.entered.wait(GENEROUS)
     items.put({"a:1": [view("z", 3)]})  # while the first write is under way
     assert names(items.read("a:1")) == ["x", "z"]
     assert names(items.read("a:1", 1)) == ["z"]
@@ -68,7 +69,7 @@ def test_the_writer_waits_for_nothing_and_the_reader_sees_it_at_once(items, stor
 
 def test_what_came_during_a_write_is_one_write_more(items, store):
     items.put({"a:0": [view("first")]})
-    assert store.entered.wait(30)
+    assert store.entered.wait(GENEROUS)
     for number in range(50):
         items.put({f"a:{number}": [view("x", 1)]})
     store.go.set()
@@ -79,7 +80,7 @@ def test_what_came_during_a_write_is_one_write_more(items, store):
 def test_a_merge_moves_what_is_written_what_is_being_written_and_what_waits(items, store):
     MemoryOnlineStore.record_many(store, {"a:1": [view("stored", 1)], "u:9": [view("own", 0)]})
     items.put({"a:1": [view("flying", 2)]})
-    assert store.entered.wait(30)
+    assert store.entered.wait(GENEROUS)
     items.put({"a:1": [view("waiting", 3)]})
     items.merge("a:1", "u:9")
     store.go.set()
@@ -91,7 +92,7 @@ def test_a_merge_moves_what_is_written_what_is_being_written_and_what_waits(item
 def test_a_store_that_does_not_keep_up_costs_a_bounded_number_and_a_count(store):
     items = RecentItems(most=10, linger=0.0)
     items.put({"a:0": [view("first")]})
-    assert store.entered.wait(30)
+    assert store.entered.wait(GENEROUS)
     for number in range(25):
         items.put({"a:1": [view(str(number), number)]})
     assert names(items.read("a:1")) == [str(number) for number in range(10)]

@@ -15,6 +15,8 @@ from contextlib import closing
 
 import pytest
 
+from tests.waiting import GENEROUS
+
 from .conftest import EXAMPLE
 
 pytestmark = pytest.mark.slow
@@ -63,11 +65,11 @@ def address(state):
                 time.sleep(0.2)
         yield url
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.wait(GENEROUS)
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=GENEROUS) as answer:
         return answer.status, answer.headers, answer.read().decode()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import GENEROUS
+
 ROOT = Path(__file__).resolve().parents[2]
 FRONTEND = ROOT / "frontend"
 BUILT = ROOT / "src/ml_models/static/js/ml-tracking.js"
@@ -46,7 +48,7 @@ def test_the_lockfile_names_no_host():
 @needs_modules
 def test_the_committed_file_is_what_the_sources_build(tmp_path):
     target = tmp_path / "ml-tracking.js"
-    subprocess.run(["node", "build.mjs", "--out", str(target)], cwd=FRONTEND, check=True, timeout=120)
+    subprocess.run(["node", "build.mjs", "--out", str(target)], cwd=FRONTEND, check=True, timeout=GENEROUS)
     for ending in (".js", ".js.map", ".d.ts"):
         built = BUILT.with_name("ml-tracking" + ending).read_bytes()
         assert target.with_name("ml-tracking" + ending).read_bytes() == built, "run: npm run build --prefix frontend"
@@ -60,7 +62,7 @@ def test_the_types_hold():
         cwd=FRONTEND,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=GENEROUS,
     )
     assert done.returncode == 0, done.stdout
 
@@ -83,7 +85,9 @@ def test_the_types_hold_in_a_shop_that_is_written_in_typescript(tmp_path):
             "--strict",
             str(tmp_path / f"shop{number}.ts"),
         ]
-        results.append(subprocess.run(command, cwd=FRONTEND, capture_output=True, check=False, timeout=300).returncode)
+        results.append(
+            subprocess.run(command, cwd=FRONTEND, capture_output=True, check=False, timeout=GENEROUS).returncode
+        )
     assert results[0] == 0
     assert all(results[1:])
 
@@ -93,7 +97,7 @@ def test_the_types_hold_in_a_shop_that_is_written_in_typescript(tmp_path):
 def test_the_trackers_own_tests_pass():
     files = sorted(str(path.relative_to(FRONTEND)) for path in (FRONTEND / "test").glob("*.test.mjs"))
     assert len(files) >= 5
-    done = subprocess.run(["node", "--test", *files], cwd=FRONTEND, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(["node", "--test", *files], cwd=FRONTEND, capture_output=True, text=True, timeout=GENEROUS)
     assert done.returncode == 0, done.stdout[-5000:]
 
 

@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from tests.waiting import GENEROUS
+
 ROOT = Path(__file__).resolve().parents[2]
 _NOT_HANDED_ON = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "DATABASE_URL", "REDIS_URL", "PRODUCTION")
 
@@ -38,7 +40,7 @@ def python(code: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> 
         env={**env, "PYTHONDONTWRITEBYTECODE": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=GENEROUS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ from django.db import OperationalError
 from ml_models.adapters import build
 from ml_models.core.query import Query
 from ml_models.serving.loaded import RETRY_SECONDS, get_models
+from tests.waiting import GENEROUS
 
 QUERY = Query(type="popular")
 
@@ -119,7 +120,7 @@ def test_requests_keep_the_old_version_while_a_large_new_one_loads(shop, time, m
     finish, path = threading.Event(), shop.store.path
 
     def slow(name, version):
-        assert finish.wait(10)
+        assert finish.wait(GENEROUS)
         return path(name, version)
 
     monkeypatch.setattr(shop.store, "path", slow)
@@ -127,7 +128,7 @@ def test_requests_keep_the_old_version_while_a_large_new_one_loads(shop, time, m
     assert [best() for _ in range(3)] == [(1, "a")] * 3
     [loading] = [thread for thread in threading.enumerate() if thread.name == "ml-load-popular"]
     finish.set()
-    loading.join(10)
+    loading.join(GENEROUS)
     assert best() == (2, "b")
 
 
@@ -138,7 +139,7 @@ def test_a_first_version_that_loads_slowly_lets_the_next_source_answer(shop, tim
 
     def slow(name, version):
         opened.append(version)
-        assert finish.wait(60)
+        assert finish.wait(GENEROUS)
         return path(name, version)
 
     monkeypatch.setattr(shop.store, "path", slow)
@@ -147,7 +148,7 @@ def test_a_first_version_that_loads_slowly_lets_the_next_source_answer(shop, tim
     assert [best() for _ in range(3)] == [None] * 3
     [loading] = [thread for thread in threading.enumerate() if thread.name == "ml-load-popular"]
     finish.set()
-    loading.join(60)
+    loading.join(GENEROUS)
     assert best() == (1, "a")
     assert opened == [1]
 
@@ -177,14 +178,14 @@ def test_threads_asking_at_once_load_once(shop, monkeypatch):
     gate, got = threading.Barrier(8), []
 
     def ask():
-        gate.wait(10)
+        gate.wait(GENEROUS)
         got.append(best())
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(GENEROUS)
     assert got == [(1, "a")] * 8
     assert opened == [1]
 
@@ -210,7 +211,7 @@ def test_promotions_under_load_fail_no_request(shop, time):
     time.advance(seconds=6)
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(GENEROUS)
     assert wrong == []
     assert best() == (11, "a")
 

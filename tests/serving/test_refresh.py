@@ -5,6 +5,7 @@ import pytest
 
 from ml_models.core import clock
 from ml_models.serving.refresh import Refreshed
+from tests.waiting import GENEROUS
 
 
 def counting():
@@ -44,7 +45,7 @@ def test_others_keep_the_old_value_while_one_thread_loads(time):
         if previous is None:
             return "old"
         started.set()
-        assert finish.wait(10)
+        assert finish.wait(GENEROUS)
         return "new"
 
     value = Refreshed(load, lambda: 5.0)
@@ -53,10 +54,10 @@ def test_others_keep_the_old_value_while_one_thread_loads(time):
     got = []
     loader = threading.Thread(target=lambda: got.append(value.get()))
     loader.start()
-    assert started.wait(10)
+    assert started.wait(GENEROUS)
     assert value.get() == "old"
     finish.set()
-    loader.join(10)
+    loader.join(GENEROUS)
     assert got == ["new"]
     assert value.get() == "new"
 
@@ -68,14 +69,14 @@ def test_first_use_by_many_threads_loads_once(time):
     got = []
 
     def ask():
-        gate.wait(10)
+        gate.wait(GENEROUS)
         got.append(value.get())
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(GENEROUS)
     assert got == [1] * 8
     assert len(calls) == 1
 
