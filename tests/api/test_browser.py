@@ -11,7 +11,6 @@ from tests.waiting import GENEROUS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-"""Seconds no working machine needs; only a failure reaches it."""
 
 pytestmark = [
     pytest.mark.browser,
