@@ -3,9 +3,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -615,3 +617,91 @@ class TestScrub:
         assert taken == given
         assert spool.damaged_bytes == 0
         spool.close()
+
+
+class TestAnotherUser:
+    """A cron job of root's, a worker under its own account."""
+
+    @pytest.fixture
+    def folder(self):
+        with tempfile.TemporaryDirectory() as name:  # of pytest's own folders others may not even see the names
+            folder = Path(name)
+            folder.chmod(0o777)
+            yield folder
+
+    @staticmethod
+    @contextmanager
+    def stranger(*mine):
+        """Be somebody who may not write to these paths."""
+        modes = {path: path.stat().st_mode for one in mine for path in (one, *one.rglob("*"))}
+        for path in modes:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+            for path, mode in modes.items():
+                path.chmod(mode)
+
+    def test_a_slot_of_another_user_is_passed_over(self, folder):
+        theirs = FileSpool(folder)
+        theirs.append([b"theirs"])
+        theirs.close()
+        with self.stranger(folder / spool_slot.slots(folder)[0]):
+            ours = FileSpool(folder)
+            ours.append([b"ours"])
+            assert drain(ours) == [b"theirs", b"ours"]
+            for source in ours.sources():
+                ours.trim(source, ours.read(source, 0, 10).position)
+                with ours.hold(source) as free:
+                    assert not free
+            done = ours.scrub(lambda source: ours.read(source, 0, 10).position)
+            assert "belongs to" in done.remark
+            ours.close()
+
+    def test_a_slot_that_everybody_may_lock_and_one_may_write(self, folder):
+        theirs = FileSpool(folder)
+        theirs.append([b"theirs"])
+        theirs.close()
+        slot = folder / spool_slot.slots(folder)[0]
+        (slot / "lock").chmod(0o666)
+        slot.chmod(0o555)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            ours = FileSpool(folder)
+            ours.append([b"ours"])
+            ours.close()
+        finally:
+            os.seteuid(os.getuid())
+            slot.chmod(0o755)
+        assert len(spool_slot.slots(folder)) == 2
+
+    def test_what_may_not_be_read_holds_nothing_up_and_is_said(self, folder):
+        theirs, ours = FileSpool(folder), FileSpool(folder)
+        theirs.append([b"theirs"])
+        ours.append([b"ours"])
+        segment = next((folder / spool_slot.slots(folder)[0]).glob("*.seg"))
+        segment.chmod(0o000)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            assert drain(ours) == [b"ours"]
+            assert "chown" in ours.stats()["denied"][0]
+        finally:
+            os.seteuid(os.getuid())
+            segment.chmod(0o644)
+        assert drain(ours) == [b"theirs", b"ours"]
+        theirs.close()
+        ours.close()
+
+    def test_a_folder_of_another_user_is_named_with_the_remedy(self, folder):
+        (folder / "spool").mkdir()
+        with self.stranger(folder / "spool"), pytest.raises(SpoolError, match=r"spool belongs to \w+, and .*chown -R"):
+            FileSpool(folder / "spool").append([b"x"])
+        with self.stranger(folder), pytest.raises(SpoolError, match="belongs to"):
+            FileSpool(folder / "new").append([b"x"])

@@ -11,6 +11,7 @@ The source of a slot is `file:<epoch>:<NNN>`. Give each host a folder of its own
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import weakref
@@ -24,6 +25,7 @@ from ml_models.adapters.spool_slot import (
     SlotLost,
     SlotWriter,
     claim,
+    denied,
     hold,
     overwrite,
     salt_of,
@@ -37,6 +39,8 @@ from ml_models.core.errors import SpoolError
 from ml_models.core.ports import Scrubbed, SpoolRead
 
 __all__ = ["FileSpool"]
+
+logger = logging.getLogger("bunoraa.ml.spool")
 
 _READ_BYTES = 8 << 20
 """Bytes read at a time; also about the most one `read` returns. Larger than any frame."""
@@ -54,6 +58,7 @@ class FileSpool:
         self._segment_bytes = segment_bytes
         self._max_slots = max_slots
         self._writer: SlotWriter | None = None
+        self._denied: dict[str, str] = {}
         self._claiming = threading.Lock()
         this = weakref.ref(self)
 
@@ -151,6 +156,9 @@ class FileSpool:
             descriptor = os.open(segment_path(slot, number), os.O_RDONLY)
         except FileNotFoundError:  # trimmed meanwhile
             return
+        except PermissionError:
+            self._note_denied(slot)
+            return
         try:
             salt = salt_of(slot, number)
             while True:
@@ -204,9 +212,14 @@ class FileSpool:
         limit, offset = split_position(upto)
         for number in self._older(slot):
             path = segment_path(slot, number)
-            with contextlib.suppress(FileNotFoundError):  # another committer was faster
+            try:
                 if number < limit or (number == limit and path.stat().st_size <= offset):
                     path.unlink()
+            except FileNotFoundError:  # another committer was faster
+                continue
+            except PermissionError:
+                self._note_denied(slot)
+                break
         if upto > trimmed(slot):
             partial = slot / f"trimmed.{os.getpid()}.{threading.get_ident()}"
             # A hint: where the disk is full, readers pass over what the lake has once more.
@@ -214,26 +227,39 @@ class FileSpool:
                 partial.write_text(str(upto))
                 partial.replace(slot / "trimmed")
 
+    def _note_denied(self, slot: Path) -> None:
+        """Say that a slot is another user's; what the others hold must not wait for it."""
+        if slot.name not in self._denied:
+            self._denied[slot.name] = denied(slot)
+            logger.warning("A slot of the spool is passed over. %s", self._denied[slot.name])
+
     def scrub(self, position: Callable[[str], int]) -> Scrubbed:
         """Overwrite with zeros what `trim` leaves before the positions: newest segments, and those committed in part.
 
         The bytes before a committed position are never written again, whoever owns the slot. Of a slot that nobody
         owns the torn end of a killed process's segment goes as well, where no record follows the position.
         """
-        changed = 0
+        changed, remarks = 0, []
         for name in slots(self.folder):
-            slot, source = self.folder / name, self._source(name)
-            upto = position(source)
-            limit, offset = split_position(upto)
-            for number in segments(slot):
-                if number <= limit:
-                    end = offset if number == limit else _END
-                    changed += overwrite(segment_path(slot, number), len(HEAD), end)
-            with hold(slot) as free:
-                if free and not self.read(source, upto, 1).records:
-                    for number in segments(slot):
-                        changed += overwrite(segment_path(slot, number), len(HEAD), _END)
-        return Scrubbed(changed)
+            try:
+                changed += self.scrub_slot(self._source(name), position(self._source(name)))
+            except PermissionError:
+                remarks.append(denied(self.folder / name))
+        return Scrubbed(changed, " ".join(remarks))
+
+    def scrub_slot(self, source: str, upto: int) -> int:
+        """The same for one source, up to a position; returns how many bytes were not zero. Raises `PermissionError`."""
+        slot, changed = self._slot(source), 0
+        limit, offset = split_position(upto)
+        for number in segments(slot):
+            if number <= limit:
+                end = offset if number == limit else _END
+                changed += overwrite(segment_path(slot, number), len(HEAD), end)
+        with hold(slot) as free:
+            if free and not self.read(source, upto, 1).records:
+                for number in segments(slot):
+                    changed += overwrite(segment_path(slot, number), len(HEAD), _END)
+        return changed
 
     @staticmethod
     def _older(slot: Path) -> list[int]:
@@ -260,7 +286,10 @@ class FileSpool:
                         yield number, start, size - start
 
     def stats(self) -> dict[str, Any]:
-        """`bytes`, `records`, `oldest_age_s` and `sources` of what waits; `slots` and `damaged_bytes` besides."""
+        """`bytes`, `records`, `oldest_age_s` and `sources` of what waits; `slots`, `damaged_bytes`, `denied` besides.
+
+        `denied`: sentences about slots that this process may not read.
+        """
         waiting = records = 0
         oldest: int | None = None
         sources = []
@@ -284,4 +313,5 @@ class FileSpool:
             "sources": sources,
             "slots": len(names),
             "damaged_bytes": self.damaged_bytes,
+            "denied": list(self._denied.values()),
         }

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import re
 import secrets
 import threading
@@ -35,6 +36,7 @@ __all__ = [
     "SlotLost",
     "SlotWriter",
     "claim",
+    "denied",
     "hold",
     "overwrite",
     "salt_of",
@@ -48,6 +50,24 @@ _SLOT = re.compile(r"(\d{3,})-([0-9a-f]{8})")
 _SEGMENT = re.compile(r"(\d{10})\.seg")
 _BLOCK = 1 << 20
 _NO_SPACE = 'The spool could not store events: {}. Free space where ML_STORAGE["data"] lives; nothing was acknowledged.'
+
+
+def denied(path: Path) -> str:
+    """A sentence about a path that belongs to another user of this host, with the remedy."""
+    me = _name(os.geteuid())
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return (
+        f"{path} belongs to {_name(path.stat().st_uid)}, and {me}, as whom this process runs, may not use it. Run the "
+        f"web processes and every command as one user, and give that one the folder: chown -R {me} {path}"
+    )
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # as in a container
+        return str(user)
 
 
 class SlotLost(SpoolError):
@@ -97,9 +117,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _try_lock(slot: Path) -> int | None:
+    """The slot's lock; None where another process owns it, or where another user of this host made it."""
     try:
+        # The folder too: with a lock that everybody may open, one who may write no segment would own the slot.
+        if not os.access(slot, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            return None
         descriptor = os.open(slot / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,7 +137,10 @@ def _try_lock(slot: Path) -> int | None:
 
 @contextmanager
 def hold(slot: Path) -> Iterator[bool]:
-    """Keep every writer out of a slot while the block runs; False, and no more, where one owns it or it is gone."""
+    """Keep every writer out of a slot while the block runs; False, and no more, where that cannot be.
+
+    It may be owned, gone, or another user's.
+    """
     try:
         lock = _try_lock(slot)
     except OSError as error:
@@ -127,6 +154,8 @@ def hold(slot: Path) -> Iterator[bool]:
 
 def overwrite(path: Path, start: int, end: int) -> int:
     """Put zeros on disk in place of the bytes from `start` to `end` of a segment; returns how many were not zero.
+
+    Raises `PermissionError` where the segment is another user's.
 
     Only bytes that are never written again: those before a committed position, or of a slot that is held. Readers
     pass over zeros as over any damage.
@@ -152,7 +181,10 @@ def overwrite(path: Path, start: int, end: int) -> int:
 
 
 def claim(folder: Path, *, max_slots: int, segment_bytes: int) -> SlotWriter:
-    """Take a free slot, else make a new one. Raises `SpoolError` when all of `max_slots` are owned."""
+    """Take a free slot, else make a new one; those of other users of this host are passed over.
+
+    Raises `SpoolError` when all of `max_slots` are owned, and where the folder may not be written.
+    """
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
@@ -171,6 +203,8 @@ def claim(folder: Path, *, max_slots: int, segment_bytes: int) -> SlotWriter:
             number = 1 + max((int(name.partition("-")[0]) for name in names), default=-1)
             (folder / f"{number:03d}-{secrets.token_hex(4)}").mkdir()
             _sync_folder(folder)
+    except PermissionError as error:
+        raise SpoolError(f"The spool could not store events: {denied(folder)}") from error
     except OSError as error:
         raise SpoolError(_NO_SPACE.format(error)) from error
 
