@@ -44,6 +44,9 @@ class Switched(RedisSpool):
     def sources(self):
         return self._ask("sources")
 
+    def all_sources(self):
+        return self._ask("all_sources")
+
     def read(self, source, after, max_records):
         return self._ask("read", source, after, max_records)
 
@@ -149,6 +152,24 @@ def test_the_backlog_of_a_dead_process_is_moved_by_the_reader(make):
     assert drain(reader, after) == [b"1", b"2"]
     assert list(after) == reader.sources()
     assert FileSpool(reader._files.folder).stats()["records"] == 0
+
+
+def test_what_was_moved_to_redis_leaves_its_file(make):
+    alive, dead, reader = make(), make(), make()
+    for spool, record in ((alive, b"needle of a live one"), (dead, b"needle of a dead one")):
+        spool._redis.down = True
+        spool.append([record])
+        spool._redis.down = False
+    dead.close()
+    with next(reader._files.folder.glob("001-*/*.seg")).open("ab") as file:
+        file.write(b"\xc1ML\xc1 torn needle")
+    reader.sources()
+    alive.come_back()
+    segments = list(reader._files.folder.rglob("*.seg"))
+    assert len(segments) == 2
+    assert not [path for path in segments if b"needle" in path.read_bytes()]
+    alive.append([b"next"])
+    assert sorted(drain(reader)) == [b"needle of a dead one", b"needle of a live one", b"next"]
 
 
 def test_a_new_process_moves_what_dead_ones_left(make):
@@ -276,7 +297,10 @@ def test_a_real_server_that_stops_and_comes_back(tmp_path):
     try:
         with private_redis(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
             spool = FallbackSpool(
-                tmp_path / "spool", redis=RedisSpool(url=server.url, site="x"), patience=300, automatic=False
+                tmp_path / "spool",
+                redis=RedisSpool(url=server.url, site="x", timeout=10),
+                patience=300,
+                automatic=False,
             )
             spool.append([b"1", b"2"])
             server.kill()
@@ -298,6 +322,52 @@ def test_a_real_server_that_stops_and_comes_back(tmp_path):
             spool.close()
     except NoServer as error:
         pytest.skip(str(error))
+
+
+def test_a_full_redis_is_read_and_trimmed_and_takes_events_again(tmp_path):
+    try:
+        with private_redis(tmp_path, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction") as server:
+            full = RedisSpool(url=server.url, site="x")
+            written = 0
+            with pytest.raises(SpoolError, match="maxmemory"):
+                for _ in range(1000):
+                    full.append([os.urandom(2000) for _ in range(10)])
+                    written += 10
+            files = FileSpool(tmp_path / "spool")
+            files.append([b"of a dead process"])
+            files.close()
+            spool = FallbackSpool(tmp_path / "spool", redis=full, patience=300, automatic=False)
+            (source,) = spool.sources()  # what the dead process left cannot be moved yet
+            assert "maxmemory" in spool.trouble
+            position = 0
+            while (part := spool.read(source, position, 1000)).records:
+                written -= len(part.records)
+                position = part.position
+            assert written == 0
+            spool.trim(source, position)
+            assert spool.stats()["records"] == 1
+            assert drain(spool, {source: position}) == [b"of a dead process"]
+            assert spool.trouble == ""
+            spool.append([b"next"])
+            assert not spool.away
+            spool.close()
+    except NoServer as error:
+        pytest.skip(str(error))
+
+
+def test_a_search_is_given_everything_at_once_and_moves_nothing(make):
+    dead, alive, reader = make(), make(), make()
+    alive.append([b"in Redis"])
+    for spool, record in ((dead, b"of a dead process"), (alive, b"of a live one")):
+        spool._redis.down = True
+        spool.append([record])
+    dead.close()
+    found = [record for source in reader.all_sources() for record in reader.read(source, 0, 10).records]
+    assert sorted(found) == [b"in Redis", b"of a dead process", b"of a live one"]
+    assert reader.stats()["in_files"] == 2
+    reader._redis.down = True
+    reader.all_sources()
+    assert reader.trouble == "Could not connect to Redis (a test)"
 
 
 # -- the default --------------------------------------------------------------------------------------

@@ -171,6 +171,9 @@ class FallbackSpool:
                 with self._changed:
                     self._returning = False
                     self._changed.notify_all()
+            own = self._files.own_source()
+            if own is not None:
+                self._wipe(own)
             moved += self._adopt()
         logger.info("Redis takes events again; %d were moved there from files.", moved)
         return moved
@@ -207,14 +210,29 @@ class FallbackSpool:
 
     def sources(self) -> list[str]:
         """The one of Redis; and slots whose records have waited for too long."""
+        refused: SpoolError | None = None
         try:
             self._adopt()
-            found, self.trouble = self._redis.sources(), ""
-        except SpoolError as error:
-            found = []
-            self._note(error)
+        except SpoolError as error:  # a full server takes nothing, but gives; what it gives makes room
+            refused = error
+        found = self._of_redis(self._redis.sources, refused)
         patience = 0.0 if self._insisting and self.trouble else self._patience
         return found + [source for source, age in self._files.ages().items() if age >= patience]
+
+    def all_sources(self) -> list[str]:
+        """Everything with anything to read, however young, and without moving anything: for searches."""
+        return self._of_redis(self._redis.all_sources) + self._files.sources()
+
+    def _of_redis(self, ask: Callable[[], list[str]], refused: SpoolError | None = None) -> list[str]:
+        try:
+            found = ask()
+        except SpoolError as error:
+            found, refused = [], error
+        if refused is None:
+            self.trouble = ""
+        else:
+            self._note(refused)
+        return found
 
     def _note(self, error: SpoolError) -> None:
         if not self.trouble:
@@ -228,7 +246,16 @@ class FallbackSpool:
             with self._files.hold(source) as free:
                 if free:
                     moved += self._move(source)
+            if free:
+                self._wipe(source)
         return moved
+
+    def _wipe(self, source: str) -> None:
+        """Overwrite what was moved: a slot that is not used again would keep its newest segment for ever."""
+        try:
+            self._files.scrub_slot(source, self._files.trimmed(source))
+        except PermissionError as error:
+            logger.warning("What was moved to Redis stays in a file as well: %s.", error)
 
     def read(self, source: str, after: int, max_records: int) -> SpoolRead:
         """Up to `max_records` records after a position; none, and `trouble`, where Redis is away."""
@@ -259,9 +286,13 @@ class FallbackSpool:
         except SpoolError as error:
             self._note(error)
             remark = str(error)
+        done = self.scrub_files(position)
+        return Scrubbed(done.overwritten, " ".join(filter(None, (remark, done.remark))))
+
+    def scrub_files(self, position: Callable[[str], int]) -> Scrubbed:
+        """Of the files alone, which costs Redis nothing."""
         # What was moved was trimmed as well, see `_move`.
-        done = self._files.scrub(lambda source: max(position(source), self._files.trimmed(source)))
-        return Scrubbed(done.overwritten, remark)
+        return self._files.scrub(lambda source: max(position(source), self._files.trimmed(source)))
 
     def stats(self) -> dict[str, Any]:
         """As every spool: `bytes`, `records`, `oldest_age_s`, `sources`, of both; `in_files`: records there."""

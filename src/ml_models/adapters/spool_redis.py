@@ -90,8 +90,9 @@ local upto = tonumber(ARGV[2])
 if redis.call('EXISTS', KEYS[3]) == 1 then
   local before = tonumber(redis.call('HGET', KEYS[1], 'trimmed:' .. ARGV[1]) or 0)
   if upto > before then
-    redis.call('HSET', KEYS[1], 'trimmed:' .. ARGV[1], ARGV[2])
+    -- In this order: a server over its maxmemory refuses HSET, but not what follows the trim in the same script.
     redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f-0', upto + 1))
+    redis.call('HSET', KEYS[1], 'trimmed:' .. ARGV[1], ARGV[2])
   end
   if redis.call('XLEN', KEYS[3]) > 0 then return 0 end
 end
@@ -200,6 +201,11 @@ class RedisSpool:
         with self._reading.use() as client:
             return [f"redis:{epoch}" for epoch, _ in self._waiting(client)[:1]]
 
+    def all_sources(self) -> list[str]:
+        """Every epoch with anything to read, oldest first: for searches, which wait for nothing."""
+        with self._reading.use() as client:
+            return [f"redis:{epoch}" for epoch, _ in self._waiting(client)]
+
     def read(self, source: str, after: int, max_records: int) -> SpoolRead:
         """Up to `max_records` records (and about 8 MiB) after a position, in the order they were appended."""
         records: list[bytes] = []
@@ -243,6 +249,10 @@ class RedisSpool:
         for epoch in epochs:
             self.trim(f"redis:{epoch}", position(f"redis:{epoch}"))
         return Scrubbed(0, self._reading.rewrite())
+
+    def scrub_files(self, position: Callable[[str], int]) -> Scrubbed:
+        """Nothing: all that `scrub` adds to trimming has the server write its files anew, see `sweep`."""
+        return Scrubbed(0)
 
     def stats(self) -> dict[str, Any]:
         """`bytes` of the server's memory, `records`, `oldest_age_s` and `sources` of what waits."""
