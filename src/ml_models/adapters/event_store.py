@@ -40,7 +40,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from ml_models.adapters import lake_erase
-from ml_models.adapters.lake_lock import rewriting
+from ml_models.adapters.lake_lock import confirm, rewriting
 from ml_models.adapters.lake_sync import LakeSync
 from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.keyed_ids import key_rows, stale
@@ -397,9 +397,11 @@ class DeltaEventStore:
             partial = days.filter(pl.col("doomed") < pl.col("total"))
             with contextlib.suppress(CommitFailedError):  # someone wrote meanwhile: look again
                 if whole.height:
+                    confirm()
                     table.delete(f"{PARTITION} IN {_list(whole.get_column(PARTITION))}")
                     deleted += int(whole.get_column("doomed").sum())
                 if partial.height:
+                    confirm()
                     table.delete(" AND ".join([f"{PARTITION} IN {_list(partial.get_column(PARTITION))}", *condition]))
                     deleted += int(partial.get_column("doomed").sum())
         raise StoreError("Rows could not be deleted because the lake is being written all the time. Run it again.")
@@ -445,6 +447,7 @@ class DeltaEventStore:
         changed = rows.filter(stale(list(LAKE_SCHEMA))).height
         if not changed:
             return 0
+        confirm()
         try:
             write_deltalake(
                 table,
@@ -477,6 +480,7 @@ class DeltaEventStore:
         days = sorted(small.filter(pl.col("len") >= min_files).get_column(PARTITION))
         merged = 0
         for day in days:
+            confirm()
             try:
                 table.optimize.compact(
                     partition_filters=[(PARTITION, "=", str(day))], max_concurrent_tasks=1, writer_properties=_WRITER
@@ -485,6 +489,7 @@ class DeltaEventStore:
             except CommitFailedError:  # a deletion was faster; the next run merges this day
                 table = self._table() or table
         table = self.snapshot().table  # on disk before anything it replaces leaves
+        confirm()
         vacuumed = table.vacuum(retention_hours=24, dry_run=False, full=True)
         table.create_checkpoint()
         if self._sync is not None:

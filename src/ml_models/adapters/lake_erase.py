@@ -24,6 +24,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from ml_models.adapters.lake_lock import confirm
 from ml_models.core import clock
 from ml_models.core.errors import StoreError
 from ml_models.core.keyed_ids import KEPT_COLUMNS, ORDER_TYPES, key_rows
@@ -81,6 +82,7 @@ def erase_rows(
         try:
             for days in _groups(table, set(rows.get_column(PARTITION))):
                 part = change.filter(pl.col(PARTITION).is_in(days))
+                confirm()
                 done = _merge(table, part, store.writer, _next(table, committer))
                 dropped += int(done["num_target_rows_deleted"])
                 keyed += int(done["num_target_rows_updated"])

@@ -6,7 +6,8 @@ deletion, brings back rows that the other has just taken out (seen under kills: 
 same 21 files came twice). So whoever rewrites holds this lock, and reads the table only once it is held.
 
 In a local folder it is an `flock`, which a killed holder gives back at once; in an object store a lease in the shop's
-database, which it gives back when its time is over.
+database, which it gives back when its time is over. A lease may be lost while its holder lives (the database is away,
+the process is stopped), so a rewriter asks `confirm` right before each of its commits.
 """
 
 from __future__ import annotations
@@ -19,15 +20,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from ml_models.adapters.lease import Lease
 from ml_models.core import clock
 from ml_models.core.errors import StoreError
 
-__all__ = ["rewriting"]
+__all__ = ["confirm", "rewriting"]
 
 NAME = "_rewriting.lock"
 LEASE_SECONDS = 60.0
 LONGEST_WAIT = 3600.0
 """Seconds to wait for another rewriter of an object store."""
+
+
+_holding = threading.local()
+
+
+def confirm() -> None:
+    """Before a commit inside `rewriting`: raises `StoreError` where the lease was lost meanwhile."""
+    lease: Lease | None = getattr(_holding, "lease", None)
+    if lease is not None and not lease.ours():
+        raise StoreError(
+            "The right to rewrite the lake was lost: its lease could not be renewed in time, and another process may "
+            "be at work. What was committed before stays. Check the database, then run it again."
+        )
 
 
 @contextmanager
@@ -54,8 +69,6 @@ def _locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _leased(uri: str) -> Iterator[None]:
-    from ml_models.adapters.lease import Lease
-
     lease, deadline = Lease("lake", seconds=LEASE_SECONDS), clock.current().monotonic() + LONGEST_WAIT
     while not lease.hold():
         if clock.current().monotonic() >= deadline:
@@ -67,14 +80,17 @@ def _leased(uri: str) -> Iterator[None]:
         from django.db import connections
 
         while not done.wait(LEASE_SECONDS / 3):
-            lease.hold()
+            if not lease.hold():
+                break  # never taken again by itself: whoever has it meanwhile may have rewritten what this one read
         connections.close_all()
 
     renewer = threading.Thread(target=renew, name="ml-lake-lease", daemon=True)
     renewer.start()
+    _holding.lease = lease
     try:
         yield
     finally:
+        _holding.lease = None
         done.set()
         renewer.join()
         lease.release()

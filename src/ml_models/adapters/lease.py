@@ -41,6 +41,10 @@ class Lease:
             logger.warning("The lease could not be renewed: %s", error)
         return mine
 
+    def ours(self) -> bool:
+        """Whether it is held, as far as can be told without asking: for a holder that renews it elsewhere."""
+        return self.holder == self.me and clock.now().timestamp() < self._until
+
     def _take(self) -> bool:
         from ml_models.orm import SyncState
 
