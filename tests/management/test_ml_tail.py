@@ -9,9 +9,12 @@ from django.core.management import CommandError, call_command
 
 from ml_models.adapters import build
 from ml_models.adapters.event_store_memory import MemoryEventStore
+from ml_models.adapters.spool_fallback import FallbackSpool
 from ml_models.adapters.spool_file import FileSpool
 from ml_models.adapters.spool_memory import MemorySpool
+from ml_models.adapters.spool_redis import RedisSpool
 from ml_models.core import clock
+from ml_models.core.errors import SpoolError
 from ml_models.core.event import Event, EventItem, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.lake_schema import to_frame
@@ -159,3 +162,40 @@ def test_what_cannot_be_asked_is_said(spool):
         tail("--lake")
     with pytest.raises(CommandError, match="is no time"):
         tail("--since", "yesterday")
+
+
+def test_redis_that_is_away_is_said_with_its_remedy_and_the_files_are_shown(tmp_path, settings):
+    redis = pytest.importorskip("redis") and RedisSpool(url="redis://127.0.0.1:1/0", site="tail")
+    build.override(spool=FallbackSpool(tmp_path / "spool", redis=redis, automatic=False))
+    with clock.use(Script(NOW)) as now:
+        put(build.get_spool(), event(product_id="p1"))
+        now.plan.append((2, lambda: put(build.get_spool(), event(product_id="p2"))))
+        shown, said = tail("--since", "1h")
+    build.reset()
+    assert [one.split()[-1] for one in shown] == ["p1", "p2"]
+    assert said.startswith("Could not connect to Redis at 127.0.0.1:1")
+    assert "redis-cli ping" in said
+    assert said.count("Could not connect") == 1
+
+
+def test_events_that_move_from_files_to_redis_and_two_epochs_are_shown_once_each(tmp_path, redis_url):
+    def process():
+        return FallbackSpool(
+            tmp_path / "spool", redis=RedisSpool(url=redis_url, site="tailing", timeout=10), automatic=False
+        )
+
+    web, reader = process(), process()
+    build.override(spool=reader)
+    with clock.use(Script(NOW)) as now:
+        put(web, event(product_id="p1"))
+        with pytest.importorskip("redis").Redis.from_url(
+            redis_url
+        ) as client:  # another life of the server begins a new epoch
+            client.hset("ml:{tailing}:spool", "run", "another")
+        web._leave(SpoolError("away"))
+        put(web, event(product_id="p2"))
+        now.plan += [(1, web.come_back), (2, lambda: put(web, event(product_id="p3")))]
+        shown, _ = tail("--since", "1h")
+    web.close()
+    build.reset()
+    assert [one.split()[-1] for one in shown] == ["p1", "p2", "p3"]

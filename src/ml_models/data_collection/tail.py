@@ -7,6 +7,7 @@ reading each source from where this reader last stopped. What the committer took
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,11 +21,13 @@ from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import AHEAD, Event, decode_event
 from ml_models.settings import get_settings
 
-__all__ = ["Wanted", "arriving", "history", "line", "silence"]
+__all__ = ["Wanted", "arriving", "history", "line", "silence", "trouble"]
 
 READ = 1_000
 SLEEP = 0.2
 """Pause after nothing came; seconds."""
+REMEMBERED = 1_000
+"""Newest events of files that are known when they come once more from Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +60,30 @@ class Wanted:
 def arriving(wanted: Wanted, *, idle: Callable[[], bool]) -> Iterator[Event]:
     """Events of the spool, then what arrives, until `idle` says to end.
 
-    Without `since` begins with what arrives from now on. `idle()` is asked whenever nothing more is there. Raises
-    `SpoolError`.
+    Without `since` begins with what arrives from now on. `idle()` is asked whenever nothing more is there. While Redis
+    is away, what goes to the files of this host is given. Raises `SpoolError`.
     """
     spool = get_spool()
+    sources = getattr(spool, "all_sources", spool.sources)  # of a reader that moves nothing
     positions: dict[str, int] = {}
+    seen: deque[str] = deque(maxlen=REMEMBERED)
     skipping = wanted.since is None
     while True:
         found = 0
-        for source in spool.sources():
+        for source in sources():
             while True:
                 read = spool.read(source, positions.get(source, 0), READ)
                 positions[source] = max(read.position, positions.get(source, 0))
                 if not read.records:
                     break
                 found += len(read.records)
-                if skipping:
-                    continue
                 for record in read.records:
                     event = _event(record)
-                    if event is not None and wanted(event):
+                    if event is None or event.event_id in seen:
+                        continue
+                    if not source.startswith("redis:"):  # it comes once more when it is moved to Redis
+                        seen.append(event.event_id)
+                    if not skipping and wanted(event):
                         yield event
         skipping = False
         if not found:
@@ -136,6 +143,12 @@ def line(event: Event) -> str:
     return f"{event.received_at:%H:%M:%S} {event.event_type:<17} {event.source:<10} {who:<17} {what}".rstrip()
 
 
+def trouble() -> str:
+    """What is wrong with Redis, as the last look at the spool found it, with the remedy; empty where nothing is."""
+    found = getattr(get_spool(), "trouble", "")
+    return f"{found} Shown meanwhile is what comes to the files of this host." if found else ""
+
+
 def silence(last: datetime | None) -> str:
     """Why nothing comes, as far as can be told; `last`: the newest event shown."""
     settings = get_settings()
@@ -143,6 +156,8 @@ def silence(last: datetime | None) -> str:
         return "ML_ENABLED is False: nothing is recorded. Set it to True in settings.py."
     if not settings.data_collection.enabled:
         return 'ML_DATA_COLLECTION["enabled"] is False: nothing is recorded.'
+    if found := trouble():
+        return found
     if last is not None and clock.now() - last < timedelta(minutes=1):
         return ""
     stats = get_spool().stats()

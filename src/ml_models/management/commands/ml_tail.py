@@ -14,7 +14,7 @@ from django.utils.timezone import get_default_timezone
 from ml_models.core import clock
 from ml_models.core.errors import MLError
 from ml_models.core.event import Event, EventType
-from ml_models.data_collection.tail import Wanted, arriving, history, line, silence
+from ml_models.data_collection.tail import Wanted, arriving, history, line, silence, trouble
 from ml_models.management.base import MLCommand
 from ml_models.settings import get_settings
 
@@ -68,6 +68,7 @@ class Command(MLCommand):
         self._json = options["json"]
         self._last: datetime | None = None
         self._said = False
+        self._trouble = ""
         self._quiet_since = clock.now()
         try:
             if not get_settings().enabled:
@@ -101,7 +102,13 @@ class Command(MLCommand):
         return self._left is None or self._left > 0
 
     def _idle(self) -> bool:
-        """Say once why nothing comes. Never an end by itself."""
+        """Say once why nothing comes, and that Redis is away. Never an end by itself."""
+        found = trouble()
+        if found and not self._trouble:
+            self.stderr.write(found)
+        self._trouble = found
+        if found:
+            return False
         if not self._said and clock.now() - self._quiet_since >= QUIET:
             self._said = True
             if text := silence(self._last):
