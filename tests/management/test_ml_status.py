@@ -11,6 +11,7 @@ from ml_models.core import clock
 from ml_models.core.event import Event, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.lake_schema import to_frame
+from ml_models.data_collection.process import process_events
 from tests.servers import NoServer, private_redis
 
 pytestmark = pytest.mark.django_db
@@ -133,6 +134,27 @@ def test_queue(empty):
     assert (queue["spool"]["records"], queue["spool"]["bytes"] > 0) == (3, True)
     assert queue["dead_letters"]["by_reason"] == {"wrong_type": 1}
     assert "wrong_type" in status("--queue")
+
+
+def test_what_the_committer_did_and_when(empty):
+    assert "committer" not in as_json("--queue")["queue"]
+    for _ in range(2):
+        build.get_spool().append([encode_event(event()) for _ in range(3)])
+        process_events()
+    empty.advance(seconds=90)
+    committer = as_json("--queue")["queue"]["committer"]
+    assert (committer["totals"]["written"], committer["totals"]["forgotten"]) == (6, 0)
+    assert (committer["last"]["written"], committer["age_s"]) == (3, 90)
+    lines = [line.strip("│ ").split("│") for line in status("--queue").splitlines()]
+    shown = {line[0].strip(): line[-1].strip() for line in lines if len(line) > 1}
+    assert shown["last run of the committer"].startswith("90 s ago, in ")
+    assert (shown["events read, written"], shown["written"], shown["forgotten"]) == ("3, 3", "6", "0")
+
+
+def test_a_slot_that_may_not_be_read_is_a_problem(empty, monkeypatch):
+    monkeypatch.setattr(build.get_spool(), "_denied", {"000-x": "It belongs to root. chown -R www-data it"})
+    with pytest.raises(CommandError, match="belongs to root"):
+        status("--queue")
 
 
 def test_events_that_wait_too_long_are_a_problem_with_its_remedy(empty):

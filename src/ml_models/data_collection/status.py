@@ -223,8 +223,12 @@ def queue_status() -> Part:
                 "hours: the committer does not run. Start the Celery worker and beat, or run "
                 "python manage.py ml_collect --process"
             )
+        part.problems += spool.get("denied", ())
         if spool.get("damaged_bytes"):
             part.hints.append(f"{spool['damaged_bytes']:,} bytes of the spool are damaged and were skipped.")
+    committer = part.ask(_committer)
+    if committer:
+        part.values["committer"] = committer
     counted = part.ask(lambda: counters.totals(settings.storage.data / "counters"))
     if counted:
         part.values["counters"] = counted
@@ -245,6 +249,17 @@ def queue_status() -> Part:
         if letters["dropped"]:
             part.hints.append(f"{letters['dropped']:,} dead letters were dropped for their age or number.")
     return part
+
+
+def _committer() -> dict[str, Any] | None:
+    """What the committer did in all and in its last run; None where it never ran."""
+    from ml_models.orm import SyncState
+
+    row = SyncState.objects.filter(pk="committer").first()
+    if row is None:
+        return None
+    age = round((clock.now() - row.updated_at).total_seconds(), 1)
+    return {"totals": row.data.get("totals", {}), "last": row.data.get("last", {}), "at": row.updated_at, "age_s": age}
 
 
 def redis_status(part: Part) -> str:

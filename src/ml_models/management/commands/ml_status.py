@@ -192,6 +192,14 @@ def _queue(values: Mapping[str, Any]) -> Table:
             ("  size", size(spool["bytes"])),
             ("  oldest", f"{spool['oldest_age_s']:,.0f} s" if spool["records"] else "-"),
         ]
+    if committer := values.get("committer"):
+        last = committer["last"]
+        rows += [
+            ("last run of the committer", f"{committer['age_s']:,.0f} s ago, in {last.get('seconds', 0):,.1f} s"),
+            ("  events read, written", f"{last.get('read', 0):,}, {last.get('written', 0):,}"),
+            ("committed in all", ""),
+        ]
+        rows += [(f"  {name}", count) for name, count in committer["totals"].items()]
     if letters := values.get("dead_letters"):
         rows.append(("dead letters", letters["letters"]))
         rows += [(f"  {reason}", count) for reason, count in letters["by_reason"].items()]
