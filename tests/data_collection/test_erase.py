@@ -11,7 +11,7 @@ from ml_models.adapters.catalogue.values import guest_key
 from ml_models.adapters.lake_keys import lake_keys
 from ml_models.adapters.versions import MemoryVersions
 from ml_models.core import clock
-from ml_models.core.errors import InvalidQuery
+from ml_models.core.errors import InvalidQuery, SpoolError
 from ml_models.core.event import encode_event
 from ml_models.core.keyed_ids import keyed_id
 from ml_models.core.ports import VersionRecord
@@ -113,14 +113,13 @@ def test_every_place_is_emptied_and_the_other_person_stays(data):
     receipt = forget(USER)
     assert receipt.complete
     assert not any(receipt.remaining.values())
-    # Of the recent items those of the user went with the event that waited in the spool.
     assert receipt.erased == {
         "lake": 5,
         "lake_keyed": 1,
         "spool": 1,
         "dead_letters": 2,
         "exports": 1,
-        "online_store": 1,
+        "online_store": 2,
         "profiles": 1,
         "import_leftovers": 0,
         "old_files": 2,
@@ -317,3 +316,52 @@ def test_a_link_that_waits_in_the_spool_is_followed(data):
     assert receipt.complete
     assert receipt.person["visitors"] == 1
     assert left() == []
+
+
+def test_an_order_in_the_outbox_that_cannot_be_read_goes_too():
+    OutboxEvent.objects.create(
+        event_id="x", event_type="purchase", record=b'{"user_id": "needle-7", "event_type": 1}', created_at=DAY
+    )
+    OutboxEvent.objects.create(
+        event_id="y", event_type="purchase", record=b'{"user_id": "other-8", "event_type": 1}', created_at=DAY
+    )
+    assert forget(USER, dry_run=True).found["outbox"] == 1
+    receipt = forget(USER)
+    assert receipt.complete
+    assert receipt.erased["outbox"] == 1
+    assert [row.event_id for row in OutboxEvent.objects.all()] == ["y"]
+    assert list(get_dead_letters()) == []
+
+
+def test_a_live_process_that_has_not_found_back_to_redis_is_searched_and_emptied(data, redis_url):
+    from ml_models.adapters.spool_fallback import FallbackSpool
+    from ml_models.adapters.spool_redis import RedisSpool
+
+    def process():
+        redis = RedisSpool(url=redis_url, site="erasing", timeout=10)
+        return FallbackSpool(data / "spool", redis=redis, patience=3600, automatic=False)
+
+    web, worker = process(), process()
+    web._leave(SpoolError("Could not connect to Redis (a test)"))
+    web.append([encode_event(make_event("his waiting", user_id="needle-7"))])
+    build.override(spool=worker)
+    assert forget(USER, dry_run=True).found["spool"] == 1
+    assert worker.stats()["in_files"] == 1
+    receipt = forget(USER)
+    assert receipt.complete
+    assert receipt.erased["spool"] == 1
+    assert not [path for path in (data / "spool").rglob("*.seg") if b"needle" in path.read_bytes()]
+    web.come_back()
+    web.append([encode_event(make_event("after", clock.now() + HOUR, user_id="needle-7"))])
+    process_events()
+    assert left() == ["after"]
+    web.close()
+
+
+def test_where_nothing_is_found_it_is_said():
+    first = forget(USER)
+    assert first.complete
+    assert first.nothing.startswith("Nothing was found. Check")
+    again = forget(USER)
+    assert again.complete
+    assert again.nothing.startswith("Nothing is left to erase: this person was forgotten on 2025-")

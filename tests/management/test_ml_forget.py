@@ -6,13 +6,16 @@ import zipfile
 from io import StringIO
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import models
 
 from ml_models.adapters import build
 from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store, get_spool
 from ml_models.core.event import EventItem, encode_event
 from ml_models.core.query import Interaction
 from ml_models.data_collection.user_profile import collect_profiles
+from ml_models.management.person import person_of
 from ml_models.testing.event_store import DAY, ids, make_event, put
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +98,29 @@ def test_what_is_still_found_is_an_error(data, monkeypatch):
 def test_works_where_the_app_is_switched_off(data, settings):
     settings.ML_ENABLED = False
     assert "nothing found" in run("ml_forget", "--user", "7", "--yes")
+
+
+def test_nothing_found_is_said_and_a_second_run_is_fine(data):
+    errors = StringIO()
+    call_command("ml_forget", "--user", "nobody", "--yes", stdout=StringIO(), stderr=errors)
+    assert "Nothing was found. Check that the person is named as the shop stores the ids" in errors.getvalue()
+    run("ml_forget", "--user", "7", "--yes")
+    call_command("ml_forget", "--user", "7", "--yes", stdout=StringIO(), stderr=errors)
+    assert "this person was forgotten on" in errors.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "sought"),
+    [
+        (models.UUIDField(), "0195C1D2-AAAA-7BBB-8CCC-1234567890AB", "0195c1d2-aaaa-7bbb-8ccc-1234567890ab"),
+        (models.BigAutoField(), " 07", "7"),
+        (models.BigAutoField(), "imported-1", None),
+    ],
+)
+def test_an_id_is_sought_as_the_user_model_writes_it_too(monkeypatch, field, given, sought):
+    monkeypatch.setattr(get_user_model()._meta, "pk", field)
+    users = person_of({"user": [given], "visitor": [], "email": []}).users
+    assert users == ((given,) if sought is None else (given, sought))
 
 
 @pytest.mark.parametrize("command", ["ml_forget", "ml_export_person"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +20,7 @@ from ml_models.core.errors import InvalidQuery
 from ml_models.core.keyed_ids import ORDER_TYPES, is_keyed
 from ml_models.core.lake_schema import LAKE_SCHEMA
 from ml_models.core.traces import Traces
-from ml_models.data_collection import tombstones
+from ml_models.data_collection import sweep, tombstones
 from ml_models.data_collection.person import Person, trace
 from ml_models.data_collection.places import Place, places
 from ml_models.data_collection.trained import trained_on
@@ -55,6 +55,8 @@ class Receipt:
     """What still leaves, and when."""
     retrain: list[dict[str, Any]] = field(default_factory=list)
     """Model versions trained on rows of the person, see `trained.trained_on`."""
+    forgotten_at: datetime | None = None
+    """When an earlier erasure of the person was, as far as a tombstone tells."""
     remaining: dict[str, int] = field(default_factory=dict)
     """Place -> entries of before the erasure that the second search found."""
 
@@ -62,6 +64,18 @@ class Receipt:
     def complete(self) -> bool:
         """Whether the second search found nothing."""
         return not self.dry_run and not any(self.remaining.values())
+
+    @property
+    def nothing(self) -> str:
+        """Where nothing was found, a sentence that says so and why that may be; else empty."""
+        if any(self.found.values()):
+            return ""
+        if self.forgotten_at is not None:
+            return f"Nothing is left to erase: this person was forgotten on {self.forgotten_at:%Y-%m-%d %H:%M:%S} UTC."
+        return (
+            "Nothing was found. Check that the person is named as the shop stores the ids: --user is the primary key "
+            "of the user, --visitor the anonymous id of the cookie."
+        )
 
 
 def forget(
@@ -89,6 +103,7 @@ def forget(
     run.empty_places()
     tell("erasing from the lake")
     run.erase_rows()
+    run.forget_again()
     tell("searching again")
     run.search_again()
     return receipt
@@ -105,6 +120,7 @@ class _Run:
         for plan in tombstones.unfinished(_subjects(self.traces)):
             self.traces |= msgspec.convert(plan["traces"], Traces)
             self._add_models(plan["retrain"])
+        receipt.forgotten_at = tombstones.latest(_subjects(self.traces))
 
     def search(self) -> None:
         """Count what there is."""
@@ -168,6 +184,15 @@ class _Run:
         done = self.store.erase(self.traces, orders=orders, before=before, key=lake_keys()[0])
         files = self.store.purge(self.traces, orders=orders, before=before)
         receipt.erased |= {"lake": done.dropped, "lake_keyed": done.keyed, "old_files": files.removed}
+
+    def forget_again(self) -> None:
+        """Recent items once more: a page that was under way may have written some since they went."""
+        from ml_models.adapters.build import get_online_store
+
+        store = get_online_store()
+        for visitor in self.traces.visitor_keys:
+            store.forget(visitor)
+        sweep.sweep(grace=timedelta())
 
     def search_again(self) -> None:
         """The second search; where it finds nothing the plan is dropped. Then the sentences about what stays."""

@@ -16,13 +16,16 @@ import msgspec
 from ml_models.adapters.dead_letters import Letter
 from ml_models.core.traces import Traces
 
-__all__ = ["holds", "letter_of"]
+__all__ = ["holds", "letter_of", "names_in"]
 
 _LONG = 16
 """Length from which an id is looked for anywhere in the bytes."""
 _NAMES_A_USER = re.compile(
     r"(user|anonymous|customer|client|visitor|account|member|buyer|guest)[_-]?(id|key|name)?|uid", re.IGNORECASE
 )
+_TOKEN = re.compile(rf"[0-9a-z][0-9a-z_.:-]{{{_LONG - 1},}}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s\"'<>()@:,;]+@[^\s\"'<>()@:,;]+")
 _json = msgspec.json.Decoder().decode
 _msgpack = msgspec.msgpack.Decoder().decode
 
@@ -50,6 +53,28 @@ def letter_of(letter: Letter, traces: Traces) -> bool:
     if letter.kind == "row":
         return any(value in names for _, value in _leaves(found))
     return any(value in names and key and _NAMES_A_USER.fullmatch(key) for key, value in _leaves(found))
+
+
+def names_in(letter: Letter | bytes) -> set[str]:
+    """Whatever in a letter, or in half a line of one, may be the id of a user or visitor, for tombstones to judge.
+
+    Guests are named by the keyed hashes of their addresses.
+    """
+    from ml_models.adapters.catalogue.values import guest_keys
+
+    if isinstance(letter, bytes):
+        raw, texts, names = letter, [letter.decode("utf-8", "replace")], set()
+    else:
+        raw = letter.raw
+        texts = [raw.decode("utf-8", "replace"), letter.path, letter.detail]
+        names = {str(letter.context[key]) for key in ("user_id", "anonymous_id") if letter.context.get(key)}
+        for key, value in _leaves(_value(raw)):
+            if len(value) >= _LONG or letter.kind == "row" or (key and _NAMES_A_USER.fullmatch(key)):
+                names.add(value)
+    for text in texts:
+        names |= {*_TOKEN.findall(text), *_UUID.findall(text)}
+        names |= {f"guest:{key}" for address in _ADDRESS.findall(text) for key in guest_keys(address)}
+    return names | {name.lower() for name in names}
 
 
 def _value(raw: bytes) -> Any:

@@ -129,7 +129,8 @@ def waiting_events() -> Iterator[Event]:
     from ml_models.core.errors import InvalidEvent
 
     spool = get_spool()
-    sources = spool.sources()
+    # However young, and without moving anything: a search changes nothing, and waits for nothing.
+    sources = getattr(spool, "all_sources", spool.sources)()
     if getattr(spool, "trouble", ""):  # a spool of two that goes on with one; here that would be half an answer
         raise SpoolError(spool.trouble)  # type: ignore[attr-defined]
     if not sources:

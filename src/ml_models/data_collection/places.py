@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ml_models.adapters.dead_letters import Letter
+from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import decode_event
 from ml_models.core.traces import Traces
@@ -61,25 +61,37 @@ class Outbox(Place):
     title = "Orders placed a moment ago, on their way to the lake."
 
     def find(self) -> Iterator[dict[str, Any]]:
-        """Orders as events."""
+        """Orders as events; what cannot be decoded as it lies there."""
+        for _, entry in self._rows():
+            yield entry
+
+    def _rows(self) -> Iterator[tuple[int | None, dict[str, Any]]]:
+        """(primary key where the record cannot be decoded, entry)."""
         from ml_models.orm import OutboxEvent
 
-        for record in OutboxEvent.objects.values_list("record", flat=True).iterator():
+        for key, record, created in OutboxEvent.objects.values_list("pk", "record", "created_at").iterator():
             try:
                 event = decode_event(bytes(record))
-            except InvalidEvent:  # the next run makes a dead letter of it, and those are searched
+            except InvalidEvent as error:
+                letter = DeadLetters.letter(error.reason, error.path, bytes(record), kind="record", detail=str(error))
+                if created <= self._before and letter_of(letter, self.traces):
+                    yield key, {"created_at": created, "payload": letter.payload}
                 continue
             if self.traces.match(event) and min(event.event_time, event.received_at) <= self._before:
-                yield dict(describe(event))
+                yield None, dict(describe(event))
 
     def erase(self) -> int:
-        """Bring all of them to the lake."""
+        """Bring all of them to the lake, but for those that can only become dead letters: these go."""
         from ml_models.data_collection.outbox_drain import drain_outbox
+        from ml_models.orm import OutboxEvent
 
-        found = sum(1 for _ in self.find())
-        if found:
+        found = [key for key, _ in self._rows()]
+        unreadable = [key for key in found if key is not None]
+        for start in range(0, len(unreadable), 500):
+            OutboxEvent.objects.filter(pk__in=unreadable[start : start + 500]).delete()
+        if len(unreadable) < len(found):
             drain_outbox()
-        return found
+        return len(found)
 
 
 class Spool(Place):
@@ -96,11 +108,11 @@ class Spool(Place):
                 yield dict(describe(event))
 
     def erase(self) -> int:
-        """Drain, and overwrite what the lake has already."""
+        """Drain, what waits in files for Redis included, and overwrite what the lake has already."""
         from ml_models.adapters.build import get_event_store, get_spool
         from ml_models.data_collection.process import process_events
 
-        forgotten = process_events().forgotten
+        forgotten = process_events(at_once=True, sweeping=False).forgotten
         self.remark = get_spool().scrub(get_event_store().snapshot().position).remark
         return forgotten
 

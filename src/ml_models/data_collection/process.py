@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +13,14 @@ import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
 from ml_models.core import clock
-from ml_models.core.errors import CommitConflict, InvalidEvent, MLError
+from ml_models.core.errors import CommitConflict, InvalidEvent
 from ml_models.core.event import Event, decode_event
 from ml_models.core.lake_schema import frame_of_records, to_frame
 from ml_models.core.ports import CommitResult, EventStore, Snapshot, Spool
-from ml_models.data_collection import counters
+from ml_models.data_collection import sweep
 from ml_models.data_collection.tombstones import Tombstones
 
 __all__ = ["Committer", "ProcessResult", "process_events"]
-
-logger = logging.getLogger("bunoraa.ml")
 
 BATCH_ROWS = 100_000
 BATCH_BYTES = 64 << 20
@@ -95,15 +92,23 @@ class Committer:
         *,
         batch_rows: int = BATCH_ROWS,
         tombstones: Callable[[], Tombstones] | None = None,
+        note: Callable[[Collection[str]], None] | None = None,
+        at_once: bool = False,
     ) -> None:
-        """`tombstones` reads those in force, for every commit anew; without it nobody is forgotten."""
+        """`tombstones` reads those in force, for every commit anew; without it nobody is forgotten.
+
+        `note` is given the visitor keys of the events a commit is about to drop. `at_once`: take what a spool would
+        leave for a while in the hope of a better order, such as files while Redis is away.
+        """
         self._spool = spool
         self._store = store
         self._dead_letters = dead_letters
         self._batch_rows = batch_rows
         self._tombstones = tombstones
-        self.forgotten: set[str] = set()
-        """Visitor keys of forgotten persons whose events were dropped."""
+        self._note = note
+        self._sources: Callable[[], list[str]] = (
+            getattr(spool, "all_sources", spool.sources) if at_once else spool.sources
+        )
         self._kept: set[str] = set()
         self._offered: set[str] = set()
         """Sources that this run was offered."""
@@ -159,15 +164,16 @@ class Committer:
                 self._trim(snapshot)
                 if batch is None:
                     # A source that had to wait for what was trimmed just now may have come forward.
-                    if moved and not late and not self._offered.issuperset(self._spool.sources()):
+                    if moved and not late and not self._offered.issuperset(self._sources()):
                         continue
                     break
                 # Between the snapshot and the commit, and in this thread, which has the database connection.
                 if self._tombstones is not None:
                     batch.frame, dropped = self._tombstones().apply(batch.frame)
                     batch.forgotten = dropped.height
-                    for user_id, anonymous_id in dropped.select("user_id", "anonymous_id").unique().rows():
-                        self.forgotten |= {f"u:{user_id}", f"a:{anonymous_id}"}
+                    # Before the commit as well: after it nothing tells any more whose they were.
+                    if self._note is not None and batch.forgotten:
+                        self._note(_visitors(dropped))
                 # Before the commit, or a kill between the two would lose them; a second copy does no harm.
                 self._keep(batch.letters)
                 flying, last = pool.submit(self._commit, snapshot, batch), batch
@@ -189,14 +195,14 @@ class Committer:
 
     def _trim(self, snapshot: Snapshot) -> None:
         """Let the spool forget what the table proves."""
-        for source in self._spool.sources():
+        for source in self._sources():
             proven = snapshot.position(source)
             if proven:
                 self._spool.trim(source, proven)
 
     def _take(self, snapshot: Snapshot, ahead: Mapping[str, int], rows: int) -> _Batch | None:
         """Up to `rows` records after the snapshot's positions, or after those `ahead` of it; None without any."""
-        waiting = self._spool.sources()
+        waiting = self._sources()
         self._offered.update(waiting)
         random.shuffle(waiting)  # so that no source waits behind a busy one for ever
         start = {source: ahead.get(source) or snapshot.position(source) for source in waiting}
@@ -266,40 +272,43 @@ class Committer:
         self._kept.update(new)
 
 
+def _visitors(rows: pl.DataFrame) -> set[str]:
+    """Visitor keys of the rows."""
+    pairs = (("u", "user_id"), ("a", "anonymous_id"))
+    return {f"{kind}:{name}" for kind, column in pairs for name in rows.get_column(column).drop_nulls().unique()}
+
+
 def process_events(
     *,
     limit: int | None = None,
     seconds: float | None = None,
     progress: Callable[[ProcessResult], None] | None = None,
+    at_once: bool = False,
+    sweeping: bool = True,
 ) -> ProcessResult:
     """Bring what waits in the spool into the lake, with the adapters of the settings; counts what it did.
 
     `limit`: at most this many records. `seconds`: begin no further batch after that long. `progress`: called after
-    every commit with the figures so far.
+    every commit with the figures so far. `at_once`: see `Committer`. Afterwards what forgotten persons left on the way
+    is removed (`sweep`), unless the caller does that (`sweeping=False`). Raises `StoreError`, `SpoolError`.
     """
     from ml_models.adapters.build import get_dead_letters, get_event_store, get_spool
 
-    committer = Committer(get_spool(), get_event_store(), get_dead_letters(), tombstones=Tombstones.load)
-    result = committer.run(limit=limit, seconds=seconds, progress=progress)
-    if committer.forgotten:
-        _tidy(committer.forgotten)
+    committer = Committer(
+        get_spool(),
+        get_event_store(),
+        get_dead_letters(),
+        tombstones=Tombstones.load,
+        note=sweep.note,
+        at_once=at_once,
+    )
+    try:
+        result = committer.run(limit=limit, seconds=seconds, progress=progress)
+    finally:
+        if sweeping:
+            sweep.sweep()  # of earlier runs too, and where this one fails: the next may fail like it
     _count(result)
     return result
-
-
-def _tidy(visitors: Iterable[str]) -> None:
-    """What late events of forgotten persons left on their way here: recent items, and bytes in the spool."""
-    from ml_models.adapters.build import get_event_store, get_online_store, get_spool
-
-    try:
-        online = get_online_store()
-        for visitor in visitors:
-            online.forget(visitor)
-        online.scrub()
-    except MLError:  # away; the events themselves are dropped, and recent items expire
-        counters.add("forgotten.recent_items_failed")
-        logger.exception("Recent items of forgotten persons could not be removed. Run ml_forget for them again.")
-    get_spool().scrub(get_event_store().snapshot().position)
 
 
 def _count(result: ProcessResult) -> None:

@@ -35,9 +35,10 @@ def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     Purchases and refunds stay, with keyed ids in place of user and visitor (`core.keyed_ids`). Imported history stays
     as it is unless `include_imported`. Files with what was dropped or plain before leave the disk with the first run
     more than a day later, when no reader can hold them any more. The next collection of profiles starts from nothing,
-    so that nobody keeps a profile of events that are gone. What a killed run did not reach is due in the next.
+    so that nobody keeps a profile of events that are gone. What the lake has of this host's spool is overwritten
+    there; on other hosts their workers do it (`sweep`). What a killed run did not reach is due in the next.
     """
-    from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store
+    from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store, get_spool
     from ml_models.adapters.lake_keys import lake_keys
     from ml_models.core.keyed_ids import ORDER_TYPES
     from ml_models.orm import SyncState
@@ -50,6 +51,9 @@ def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     keyed = store.key_ids(key=lake_keys()[0], older_than=older_than, types=ORDER_TYPES, keep_sources=exempt)
     if events or keyed:
         SyncState.objects.filter(pk="profiles").update(watermark=None)
+    # The newest segment of a slot that nobody uses any more would keep its events for ever.
+    spool = get_spool()
+    getattr(spool, "scrub_files", spool.scrub)(store.snapshot().position)
     letters, compaction = get_dead_letters().prune(), store.compact()
     recent = get_online_store().expire(older_than)  # last: it may be a server that is away
     return RetentionResult(older_than, events, keyed, recent, letters, compaction)

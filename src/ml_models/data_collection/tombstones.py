@@ -12,6 +12,7 @@ stays away. What the shop's own tables still say of a forgotten person comes aga
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from ml_models.core.keyed_ids import ORDER_TYPES, key_rows
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["KEEP", "ORDERS", "Tombstones", "finish", "subjects", "unfinished", "write"]
+__all__ = ["KEEP", "ORDERS", "Tombstones", "finish", "latest", "subjects", "unfinished", "write"]
 
 KEEP = timedelta(days=180)
 """How long a tombstone is in force."""
@@ -66,6 +67,11 @@ def unfinished(visitors: Iterable[str]) -> list[dict[str, Any]]:
     return [
         plan for rows in _rows(visitors) for plan in rows.filter(done_at=None).values_list("data", flat=True) if plan
     ]
+
+
+def latest(visitors: Iterable[str]) -> datetime | None:
+    """When any of these visitors was last forgotten; None where no tombstone is in force."""
+    return max((at for rows in _rows(visitors) for at in rows.values_list("at", flat=True)), default=None)
 
 
 def finish(visitors: Iterable[str], at: datetime) -> None:
@@ -107,6 +113,22 @@ class Tombstones:
                 f"Who is forgotten cannot be read from the database: {error}. Run python manage.py migrate."
             ) from error
         return cls(rows, tuple(lake_keys()) if rows else ())
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same tombstones; changes with every erasure."""
+        text = "\n".join(sorted(f"{subject} {at:%Y%m%d%H%M%S%f}" for subject, (at, _) in self.rows.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:32] if text else ""
+
+    def since(self, moment: datetime) -> Tombstones:
+        """Those of erasures at or after a moment."""
+        return Tombstones({subject: row for subject, row in self.rows.items() if row[0] >= moment}, self.keys)
+
+    def name(self, names: Iterable[str]) -> bool:
+        """Whether any of the names is the id of a forgotten user or visitor."""
+        return any(
+            _hash(f"{kind}:{name}", key) in self.rows for name in names for kind in ("u", "a") for key in self.keys
+        )
 
     def apply(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows less those of forgotten persons that happened or came before the erasure, and those.

@@ -6,6 +6,9 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+
 if TYPE_CHECKING:
     from ml_models.data_collection.person import Person
 
@@ -21,7 +24,19 @@ def add_person(parser: ArgumentParser) -> None:
 
 
 def person_of(options: Mapping[str, Any]) -> Person:
-    """The person of the options. Raises `InvalidQuery` where none is named."""
+    """The person of the options. Raises `InvalidQuery` where none is named.
+
+    An id is looked for as it is given and as the shop's user model writes it: a UUID in capitals is the same user.
+    """
     from ml_models.data_collection.person import Person
 
-    return Person(tuple(options["user"]), tuple(options["visitor"]), tuple(options["email"]))
+    users = dict.fromkeys(name for given in options["user"] for name in (given, _as_stored(given)))
+    return Person(tuple(users), tuple(options["visitor"]), tuple(options["email"]))
+
+
+def _as_stored(user: str) -> str:
+    key = get_user_model()._meta.pk
+    try:
+        return user if key is None else str(key.to_python(user.strip()))
+    except ValidationError:  # not a key of this model, such as of an imported history
+        return user

@@ -70,6 +70,8 @@ class Command(MLCommand):
         except KeyboardInterrupt as error:
             raise CommandError("Interrupted. Run the same command again: it finishes what was begun.") from error
         self._show(receipt)
+        if receipt.nothing:
+            self.stderr.write(receipt.nothing, self.style.WARNING)
         if options["json"] is not None:
             self._write(receipt, options["json"])
         if not receipt.dry_run and not receipt.complete:
