@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_models.core.addresses import clean_address, host_of, path_of
+from tests.core.growth import grows_no_faster_than_the_text
 
 KEYS = frozenset({"q", "page", "utm_source"})
 UUID = "01933c1e-7a2b-7cde-8f01-23456789abcd"
@@ -136,3 +137,32 @@ def test_a_plus_in_a_mailbox_is_no_space():
     for written in ("ann+tag@example.com", "ann%2Btag%40example.com", "ann+tag%40example.com"):
         assert clean_address(f"/search?q={written}", 1024, frozenset({"q"})) == "/search?q=[email]"
     assert clean_address("/search?q=red+shoes", 1024, frozenset({"q"})) == "/search?q=red+shoes"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "/",
+        "/a",
+        "/a-b",
+        "/1",
+        "a",
+        "a-",
+        "/login",
+        "login",
+        "set_",
+        "0f",
+        "aB1",
+        "%",
+        "%2540",
+        "?",
+        "&q=",
+        "&q=a@",
+        "+",
+        ";",
+        "(",
+    ],
+)
+@pytest.mark.parametrize("before", ["/", "//", "https://h/p?q=", "/reset/"])
+def test_no_address_costs_more_than_its_length(before, part):
+    grows_no_faster_than_the_text(clean, lambda size: before + part * (size // len(part)), size=32_768)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_models.core.scrub import is_card, scrub, scrub_email, scrub_value
+from ml_models.core.scrub import is_card, scrub, scrub_email, scrub_id, scrub_value
+from tests.core.growth import grows_no_faster_than_the_text
 
 PERSONS = {
     "john.doe@example.com": "[email]",
@@ -20,7 +21,23 @@ PERSONS = {
     "3782 822463 10005": "[card]",
     "378282246310005": "[card]",
     "6011111111111117": "[card]",
+    '"john doe"@example.com': "[email]",
+    "john&#64;example.com": "[email]",
+    "john&#x40;example.com": "[email]",
+    "john&commat;example.com": "[email]",
+    "john%2540example.com": "[email]",
+    "john%EF%BC%A0example.com": "[email]",
+    "john\uff20example.com": "[email]",
+    r"john\u0040example.com": "[email]",
+    "j%C3%B6rg%40example%2Ecom": "[email]",
+    f"{'long.' * 40}name@example.com": "[email]",
     "ip 203.0.113.7": "ip [ip]",
+    "203.0.113.7,198.51.100.4": "[ip],[ip]",
+    "ip203.0.113.7": "ip[ip]",
+    "203.0.113.7_x": "[ip]_x",
+    "203.0.113.7-1": "[ip]-1",
+    "203.0%2E113%2e7": "[ip]",
+    "203%252E0%252E113%252E7": "[ip]",
     "from 2001:db8:1:2::3 ok": "from [ip] ok",
     "http://203.0.113.7/x": "http://[ip]/x",
     "203.0.113.7:8080": "[ip]:8080",
@@ -58,7 +75,7 @@ NOBODY = [
     *("01-02-2021 10", "2021/11/25", "11/25/2021", "10:30:00", "03:33:47", "1732500000", "1732500000123"),
     *("1732500000123456", "1.299,00", "12.345.678,90", "1,299.00 EUR", "50.000.000", "-20 %", "16:9", "3.14.15"),
     *("01933c1e-7a2b-7cde-8f01-23456789abcd", "12345678-1234-4123-8123-123456789012", "aa:bb:cc:dd:ee:ff"),
-    *("v1.2.3.4", "10.0.19041.1", "192.168", "120 x 200 x 18", "size 10-12 2020", "12 34 56", "2 @ 5 EUR"),
+    *("v1.2.3.4", "1.2.3.4.5", "10.0.19041.1", "192.168", "120 x 200 x 18", "size 10-12 2020", "12 34 56", "2 @ 5 EUR"),
     *("std::vector", "add::bad", "(2021) 100", "4111111111111112", "1234567890123456", ""),
 ]
 
@@ -85,6 +102,62 @@ def test_card_numbers_are_those_of_the_published_test_cards():
 def test_ids_lose_addresses_only():
     assert scrub_email("john@example.com") == "[email]"
     assert scrub_email("0171-1234567") == "0171-1234567"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("203.0.113.7", "[ip]"),
+        ("2001:db8::1", "[ip]"),
+        ("john%40example.com", "[email]"),
+        ("4006381333931", "4006381333931"),
+        ("1.2.3", "1.2.3"),
+        ("SKU-1.2.3.4", "SKU-1.2.3.4"),
+        ("0171-1234567", "0171-1234567"),
+        ("gid://shopify/Product/7", "gid://shopify/Product/7"),
+    ],
+)
+def test_an_id_is_no_person(text, kept):
+    assert scrub_id(text) == kept
+
+
+HOSTILE = {
+    "an at sign before digits": ("x@", "0", ""),
+    "nothing but at signs": ("", "@", ""),
+    "mailboxes without a domain": ("", "1-", "@a"),
+    "half addresses": ("", "a.a@", ""),
+    "addresses without mailboxes": ("", "@a.b", ""),
+    "encoded at signs": ("", "%40", ""),
+    "encoded many times": ("", "%25", "40a.b"),
+    "half an encoded letter": ("", "52", "B@a.b"),
+    "quotation marks": ("", '"', "@a.b"),
+    "one long mailbox": ("", "a", "@a.b"),
+    "one long domain": ("a@", "a.", "@"),
+    "dots": ("", "1.", ""),
+    "addresses of five parts": ("", "1.1.1.1.1 ", ""),
+    "colons": ("", "a:", ""),
+    "plus signs": ("", "+1(", ""),
+    "telephones": ("", "0171 ", ""),
+    "calls": ("call", " ", ""),
+    "many calls": ("", "call ", ""),
+    "cards": ("", "4111 1111 1111 111 ", ""),
+}
+
+
+@pytest.mark.parametrize("parts", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_costs_more_than_its_length(parts):
+    before, repeated, after = parts
+    grows_no_faster_than_the_text(scrub, lambda size: before + repeated * (size // len(repeated)) + after)
+
+
+def test_what_lies_too_deep_is_not_looked_into():
+    value = "john@example.com"
+    for _ in range(5000):
+        value = [value]
+    kept = scrub_value({"a": value, "b": "john@example.com"})
+    assert "john" not in repr(kept)
+    assert "[too deep]" in repr(kept)
+    assert kept["b"] == "[email]"
 
 
 def test_values_inside_values():

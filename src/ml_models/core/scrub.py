@@ -7,7 +7,10 @@ Order numbers, SKUs, prices, dates, times and UUIDs stay: a number is taken for 
   13 digits is a barcode and stays.
 - telephone: after a `+` or `00`; in groups with the leading 0 of a national number; as (555) 123-4567 or
   555-123-4567; or after a word such as `tel`. A bare run of digits stays.
-- IP: four numbers up to 255 that stand alone; an IPv6 address.
+- IP: four numbers up to 255, no more and no fewer, that no `v` stands before (a version); an IPv6 address.
+
+What a client may send is long and hostile, so no expression here may need more than time linear in the text. Each has a
+bound on every repetition, or begins with something that none of its repetitions can contain.
 
 What this cannot know is a name or a postal address. Fields that could hold one are not collected.
 """
@@ -19,26 +22,40 @@ import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["is_card", "scrub", "scrub_email", "scrub_value"]
+__all__ = ["is_card", "scrub", "scrub_email", "scrub_id", "scrub_value"]
 
 SHORT = 64
 """Longest text whose answer is remembered; characters."""
-EMAIL, PHONE, CARD, IP = "[email]", "[phone]", "[card]", "[ip]"
+MAX_DEPTH = 50
+"""Levels of objects and lists that are looked into; what lies deeper becomes `[too deep]`."""
+EMAIL, PHONE, CARD, IP, TOO_DEEP = "[email]", "[phone]", "[card]", "[ip]", "[too deep]"
 
+_AT_SIGN = (
+    r"@|%(?:25){0,3}(?:40|[Ee][Ff]%(?:25){0,3}[Bb][Cc]%(?:25){0,3}[Aa]0)"
+    r"|&(?:\#0{0,4}64|\#[xX]0{0,4}40|commat);|\\u0040|\uff20|\ufe6b"
+)
+"""An at sign as it is, encoded for a URL (also several times), for HTML or for JSON, and in two full forms."""
+_DOT = r"(?:\.|%(?:25){0,3}2[Ee])"
 # Nothing of a person without one of these: an at sign, a longer number, two colons. One pass over the text.
-_SUSPICIOUS = re.compile(r"@|%40|\uff20|\d[\d .()/-]{5}|\d\.\d+\.\d+\.\d|:[0-9a-fA-F]{0,4}:")
+_SUSPICIOUS = re.compile(rf"{_AT_SIGN}|\d[\d .()/-]{{5}}|\d{_DOT}\d{{1,3}}{_DOT}\d{{1,3}}{_DOT}\d|:[0-9a-fA-F]{{0,4}}:")
 # What is often in an event and is none of it: a UUID, a time.
 _PLAIN = re.compile(
     r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d{4}-\d\d-\d\d[T ][\d:.]{5,18}[Z\d:+-]{0,6}"
 )
 
-# Bounded on the left of the at sign, so that a long text without one costs no more than its length.
-_EMAIL = re.compile(
-    r"(?:[\w.!#$&'*+/=?^`{|}~-]|%2B){1,64}(?:@|%40|\uff20)(?:\[[\da-fA-F.:]+\]|[\w-]+(?:\.[\w-]+)+)", re.IGNORECASE
+# The mailbox is looked for to the left of an at sign that has a domain to its right: an expression that begins with the
+# mailbox would start again at each character of a long text.
+_AT = re.compile(_AT_SIGN)
+_DOMAIN = re.compile(r"\[[\da-fA-F.:]+\]|[\w-]+(?:(?:[.\u3002\uff0e\uff61]|%(?:25){0,3}2[Ee])[\w-]+)+")
+# Read backwards: letters, or such that are encoded (%2B, %C3%B6), or anything in quotation marks.
+_MAILBOX = re.compile(
+    r"""(?:(?:[Bb]2|[0-9A-Fa-f][89A-Fa-f])(?:52){0,3}%|[\w.!#$&'*+/=?^`{|}~-])+"""
+    r"""|"[^"@\[\]]{1,128}\""""
 )
 _CARD = re.compile(r"(?<![\w.,+-])(?:\d{14,19}|\d{4}([ -])\d{4,6}\1\d{4,5}(?:\1\d{1,4}){0,2})(?![\w-]|[.,]\d)")
 _ISSUER = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|6")
-_IPV4 = re.compile(r"(?<![\w.])(?<!\d,)(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|-\d)")
+_IPV4 = re.compile(rf"(?<!\d)(?<!\d\.)(?<!(?<![A-Za-z])[vV])(?:\d{{1,3}}{_DOT}){{3}}\d{{1,3}}(?!\d|\.\d)")
+_ENCODED_DOT = re.compile(r"%(?:25){0,3}2[Ee]")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F]{0,4})(?![\w:])")
 _PHONE = re.compile(
     r"""(?<![\w.,:/+-])(?:
@@ -50,7 +67,7 @@ _PHONE = re.compile(
     re.VERBOSE,
 )
 _CALLED = re.compile(
-    r"\b((?:tel|telefon|telephone|fon|fax|whatsapp|call(?:\s+me)?|(?:phone|mobile|handy)(?:\s*(?:no|number|nr)\b|[:=]))"
+    r"\b((?:tel|telefon|telephone|fon|fax|whatsapp|call(?:\s{1,3}me)?|(?:phone|mobile|handy)(?:\s{0,3}(?:no|number|nr)\b|[:=]))"
     r"\.?\s{0,3}[:=]?\s{0,3})(\(?\d(?:[ ./()-]{0,2}\d){6,14})(?![\w]|[-.,:/]\d)",
     re.IGNORECASE,
 )
@@ -66,12 +83,11 @@ def scrub(text: str) -> str:
 def _scrubbed(text: str) -> str:
     if _SUSPICIOUS.search(text) is None or _PLAIN.fullmatch(text):
         return text
-    if "@" in text or "%40" in text or "\uff20" in text:
-        text = _EMAIL.sub(EMAIL, text)
+    text = _without_mailboxes(text)
     text = _CARD.sub(_card, text)
     if text.count(":") > 1:
         text = _IPV6.sub(_ip, text)
-    if text.count(".") > 2:
+    if text.count(".") > 2 or "%" in text:
         text = _IPV4.sub(_ip, text)
     text = _PHONE.sub(_phone, text)
     return _CALLED.sub(_called, text) if _CALLING.search(text) else text
@@ -81,19 +97,59 @@ _remembered = lru_cache(maxsize=4096)(_scrubbed)  # sessions, pages and searches
 
 
 def scrub_email(text: str) -> str:
-    """An id without e-mail addresses; whatever numbers are in an id are its own."""
-    return _EMAIL.sub(EMAIL, text) if "@" in text or "%40" in text else text
+    """A text without e-mail addresses; whatever numbers are in it stay."""
+    return text if text.isalnum() else _without_mailboxes(text)
 
 
-def scrub_value(value: Any) -> Any:
-    """A value of JSON with every text inside scrubbed, keys included, and numbers that are a card's."""
+def scrub_id(text: str) -> str:
+    """An id without e-mail addresses, and without an IP address where it is nothing else.
+
+    Whatever numbers are in an id are its own, so nothing else is looked for.
+    """
+    if text.isalnum():  # most ids, and none of them either
+        return text
+    text = _without_mailboxes(text)
+    if text.count(".") == 3 or text.count(":") > 1:
+        try:
+            ipaddress.ip_address(text.strip())
+        except ValueError:
+            return text
+        return IP
+    return text
+
+
+def _without_mailboxes(text: str) -> str:
+    # The one comparison that most texts need; an expression costs ten of them.
+    if "@" not in text and "%" not in text and "&" not in text and "\\" not in text and text.isascii():
+        return text
+    pieces: list[str] = []
+    taken = floor = 0  # what is in `pieces` already; how far to the left a mailbox may reach
+    for at in _AT.finditer(text):
+        domain = _DOMAIN.match(text, at.end())
+        if domain is None or at.start() < floor:
+            continue
+        mailbox = _MAILBOX.match(text[floor : at.start()][::-1])
+        if mailbox is not None:
+            pieces += (text[taken : at.start() - mailbox.end()], EMAIL)
+            taken = domain.end()
+        floor = domain.end() if mailbox is not None else at.end()
+    return "".join((*pieces, text[taken:])) if pieces else text
+
+
+def scrub_value(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """A value of JSON with every text inside scrubbed, keys included, and numbers that are a card's.
+
+    What lies more than `depth` levels deep becomes `[too deep]`.
+    """
     kind = type(value)
     if kind is str:
         return scrub(value)
-    if kind is dict:
-        return {scrub(key): scrub_value(inner) for key, inner in value.items()}
-    if kind is list:
-        return [scrub_value(inner) for inner in value]
+    if kind is dict or kind is list:
+        if depth == 0:
+            return TOO_DEEP
+        if kind is dict:
+            return {scrub(key): scrub_value(inner, depth - 1) for key, inner in value.items()}
+        return [scrub_value(inner, depth - 1) for inner in value]
     if kind is int and value > 10**13 and is_card(str(value)):
         return CARD
     return value
@@ -130,7 +186,7 @@ def _ip(match: re.Match[str]) -> str:
     if ":" in found and not any(map(str.isdigit, found)):
         return found  # words with colons between them, such as add::bad
     try:
-        ipaddress.ip_address(found)
+        ipaddress.ip_address(_ENCODED_DOT.sub(".", found) if "%" in found else found)
     except ValueError:
         return found
     return IP
