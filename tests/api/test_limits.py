@@ -53,6 +53,16 @@ def test_requests_without_a_valid_cookie_are_charged_to_their_network(limited, m
     assert post(Client(), address="203.0.114.7").status_code == 200, "another one is none the worse"
 
 
+def test_a_shop_behind_an_unnamed_proxy_has_a_limit(limited, manual):
+    def through_nginx(address):
+        headers = {"X-Forwarded-For": f"1.2.3.4, {address}"}
+        return Client().post(URL, BODY, content_type="application/json", REMOTE_ADDR="127.0.0.1", headers=headers)
+
+    assert [through_nginx("203.0.113.7").status_code for _ in range(6)] == [200] * 4 + [429] * 2
+    assert through_nginx("198.51.100.4").status_code == 200
+    assert counters.snapshot()["limits.unnamed_proxy"] == 7
+
+
 def test_a_refused_request_is_counted_and_nothing_else(limited, manual, client):
     for _ in range(3):
         post(client)

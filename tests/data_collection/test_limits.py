@@ -2,6 +2,7 @@
 
 import pytest
 
+from ml_models.data_collection import counters
 from ml_models.data_collection.limits import Buckets, Limits, limits
 
 
@@ -73,6 +74,25 @@ def test_a_network_and_a_visitor_have_limits_of_their_own(limited):
 def test_an_unnamed_proxy_of_the_shop_is_not_taken_for_one_sender(limited, prefix):
     both = limited()
     assert [both.network(prefix) for _ in range(5)] == [0.0] * 5
+
+
+@pytest.mark.parametrize("prefix", [None, "127.0.0.0/24", "10.1.2.0/24"])
+def test_behind_an_unnamed_proxy_the_one_it_forwards_for_is_the_sender(limited, prefix):
+    counters.reset()
+    both = limited()
+    assert [both.network(prefix, "9.9.9.9, 203.0.113.7") == 0.0 for _ in range(2)] == [True, False]
+    assert both.network(prefix, "203.0.113.250") > 0, "the same /24"
+    assert both.network(prefix, "203.0.113.7, 198.51.100.4") == 0.0, "another"
+    assert counters.snapshot()["limits.unnamed_proxy"] == 4
+    # Where it says nothing that helps, all visitors together must not be one.
+    for forwarded in ("", None, "unknown", "10.0.0.7", "203.0.113.7, 127.0.0.1", "x" * 9000):
+        assert [both.network(prefix, forwarded) for _ in range(3)] == [0.0] * 3
+
+
+def test_the_word_of_a_sender_from_outside_is_not_believed(limited):
+    both = limited()
+    answers = [both.network("203.0.113.0/24", f"198.51.{n}.4") == 0.0 for n in range(3)]
+    assert answers == [True, False, False]
 
 
 @pytest.mark.parametrize("prefix", ["10.1.2.0/24", "fd00:1:2::/48"])

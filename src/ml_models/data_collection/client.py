@@ -14,7 +14,7 @@ from typing import Any
 from ml_models.data_collection import bots, devices, geo
 from ml_models.settings import get_settings
 
-__all__ = ["HEADERS", "Client", "network_of", "sender_of"]
+__all__ = ["HEADERS", "Client", "address_of", "forwarded_network", "network_of", "sender_of"]
 
 HEADERS = ("REMOTE_ADDR", "HTTP_X_FORWARDED_FOR", "HTTP_USER_AGENT", "HTTP_SEC_CH_UA")
 """What `Client.of` reads of `request.META`."""
@@ -78,6 +78,19 @@ def sender_of(meta: Mapping[str, Any]) -> int:
     """A number for address and agent together, for `bots.pace`; it means nothing in another process."""
     proxies = get_settings().limits.trusted_proxies
     return hash((_address(meta, proxies), (meta.get("HTTP_USER_AGENT") or "")[:MAX_AGENT]))
+
+
+def address_of(meta: Mapping[str, Any]) -> str:
+    """The sender's whole address as text, "" without one (a Unix socket); it must not reach the disk."""
+    return _address(meta, get_settings().limits.trusted_proxies)
+
+
+def forwarded_network(forwarded: str) -> str | None:
+    """The network of the last place of `X-Forwarded-For`, None where that is no address.
+
+    What the peer wrote: to be believed as far as the peer is, whoever that may be.
+    """
+    return _network(forwarded.rpartition(",")[2].strip()[:MAX_ADDRESS])
 
 
 def network_of(meta: Mapping[str, Any]) -> str | None:

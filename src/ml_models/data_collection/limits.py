@@ -14,6 +14,8 @@ from functools import lru_cache
 
 from ml_models.adapters.build import shared
 from ml_models.core import clock
+from ml_models.data_collection import counters
+from ml_models.data_collection.client import forwarded_network
 from ml_models.settings import get_settings
 
 __all__ = ["Buckets", "Limits", "limits"]
@@ -21,8 +23,8 @@ __all__ = ["Buckets", "Limits", "limits"]
 MOST = 100_000
 """Senders of either kind that are remembered; count. About 150 bytes each."""
 
-# Where no proxy is trusted, such a peer is a proxy of the shop's own that ML_LIMITS does not name: one bucket for it
-# would be one for all visitors together.
+# Where no proxy is trusted, such a peer is most often a proxy of the shop's own that ML_LIMITS does not name: one
+# bucket for it would be one for all visitors together.
 _LOCAL = [
     ipaddress.ip_network(text)
     for text in (
@@ -72,13 +74,22 @@ class Limits:
         self._visitors = Buckets(settings.visitor_rate, settings.visitor_burst)
         self._proxied = settings.trusted_proxies > 0
 
-    def network(self, prefix: str | None) -> float:
+    def network(self, prefix: str | None, forwarded: str | None = None) -> float:
         """Charge a sender's network (/24, /48); seconds to wait, 0 where the request may go on.
 
-        A sender without an address (a Unix socket) or, where no proxy is trusted, with an address of a private network
-        is not limited: it is a proxy of the shop's own.
+        Where no proxy is trusted, a sender with an address of a private network or without any (a Unix socket) is taken
+        for a proxy that nobody named: the last place of `forwarded` (`X-Forwarded-For`), which such a proxy writes, is
+        charged instead. That is for the limit alone: the worst that an invented one does is what no limit would.
+        Where that is local too, or missing, nobody is charged.
         """
-        if prefix is None or (not self._proxied and _is_local(prefix)):
+        if not self._proxied and (prefix is None or _is_local(prefix)):
+            if not forwarded:
+                return 0.0
+            counters.add("limits.unnamed_proxy")
+            prefix = forwarded_network(forwarded)
+            if prefix is None or _is_local(prefix):
+                return 0.0
+        if prefix is None:
             return 0.0
         return self._networks.take(prefix, clock.current().monotonic())
 
