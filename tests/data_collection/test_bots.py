@@ -35,6 +35,11 @@ PEOPLE = {
     "Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) AppleWebKit/537.36 (KHTML, like Gecko) Version/6.0 TV Safari/537.36": (
         *("other", "Safari 6", "Tizen 6"),
     ),
+    # A browser with a crawler's name in its own.
+    "Mozilla/5.0 (Linux; Android 10; Redmi Note 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/100.0.0.0 Mobile "
+    "Safari/537.36 SogouMobileBrowser/5.30.16": ("mobile", "Sogou Explorer 5", "Android 10"),
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 "
+    "Safari/605.1.15 (Technology Preview)": ("desktop", "Safari 17", "Mac OS X 10"),
     "okhttp/4.12.0": ("other", "okhttp 4", None),  # the library of Android apps
     "Nothing/1.0": ("other", None, None),
     "": (None, None, None),
@@ -45,6 +50,13 @@ ROBOTS = {
     "curl/8.5.0": "user_agent",
     "python-requests/2.31.0": "user_agent",
     "SomeNewSpider/0.1": "user_agent",
+    "Java/17.0.2": "user_agent",
+    "node": "user_agent",
+    "undici": "user_agent",
+    "PostmanRuntime/7.36.0": "user_agent",
+    "Lynx/2.8.9rel.1 libwww-FM/2.14": "user_agent",
+    "SkypeUriPreview Preview/0.5": "user_agent",
+    "NewLinkPreview/1.0": "user_agent",
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36": (
         "automation"
     ),

@@ -8,7 +8,8 @@ reason         sign
 ============== ==================================================================================================
 `user_agent`   the agent is in the list of `crawler-user-agents`, or calls itself a bot, crawler, spider, ...
 `automation`   the agent or its client hints name a headless or remote-controlled browser
-`bare_request` a page was asked for without any cookie and without `Accept-Language`, which every browser sends
+`bare_request` a page was asked for without any cookie and without `Accept-Language`, which every browser sends;
+               or events were posted without any cookie and without a user agent
 `pace`         more pages in a minute than a person looks at (`PAGES`, or `PAGES_WITHOUT_COOKIE` of one address)
 ============== ==================================================================================================
 """
@@ -36,9 +37,12 @@ PAGES_WITHOUT_COOKIE = 120
 
 # Beside the list, which names every crawler singly: those that call themselves one. Cubot makes telephones.
 _SELF_DECLARED = re.compile(
-    r"(?<!cu)bot\b|(?<!cu)bot[/;_-]|crawl|spider|slurp|mediapartners|preview|archiver|lighthouse|pingdom|uptime",
+    r"(?<!cu)bot\b|(?<!cu)bot[/;_-]|crawl|spider|slurp|mediapartners|archiver|lighthouse|pingdom|uptime"
+    r"|(?:link|page|site|uri|url|web)[ _-]?preview|^(?:java/|node\b|undici\b|postmanruntime/|lynx/)",
     re.IGNORECASE,
 )
+_BROWSERS = re.compile(r"SogouMobileBrowser/[\d.]*")
+"""Browsers of persons whose names contain a crawler's."""
 _AUTOMATION = re.compile(r"headless|phantomjs|slimerjs|selenium|webdriver|puppeteer|playwright|cypress", re.IGNORECASE)
 _APPS = ("okhttp",)
 """Patterns of the list that are no crawler's here: the library by which every Android app speaks to its shop."""
@@ -67,6 +71,7 @@ def reason_of(agent: str, hints: str = "") -> str | None:
     """Why this user agent (and `Sec-CH-UA`) is no person's browser, or None."""
     if _AUTOMATION.search(agent) or _AUTOMATION.search(hints):
         return "automation"
+    agent = _BROWSERS.sub("", agent)
     if agent and (_SELF_DECLARED.search(agent) or _crawlers().search(agent)):
         return "user_agent"
     return None
