@@ -56,17 +56,8 @@ R = TypeVar("R")
 _COMMITTER = "committer"
 _REVISED = "revised"
 """App transaction that counts commits with a revision > 0: while it is unset, readers need no look for newer ones."""
-_SPREAD = (
-    pl.when(pl.col("source") == "import")
-    .then(0)
-    .when(
-        (pl.col("source") == "js")
-        & ((pl.col("event_time") >= pl.col("received_at")) | pl.col("data").str.contains('"_time"', literal=True))
-    )
-    .then(3)
-    .otherwise(1)
-)
-"""Days by which another copy of a row may lie apart."""
+_SPREAD = pl.when(pl.col("source") == "import").then(0).when(pl.col("source") == "js").then(3).otherwise(1)
+"""Days by which another copy of a row may lie apart: a browser sends again for 72 hours, by a clock that may jump."""
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     "delta.checkpointInterval": "50",
@@ -251,18 +242,20 @@ class DeltaEventStore:
             return rows
         if not rows.select(KEY).is_unique().all():  # a sixth of the cost of dropping what is not there
             rows = rows.unique(KEY, keep="first", maintain_order=True)
-        days = rows.group_by(PARTITION).agg(_SPREAD.max().alias("spread")).rows()
-        touched = {day + timedelta(days=n) for day, spread in days for n in range(-spread, spread + 1)}
-        ids = rows.get_column("event_id")
-        files = self._files(
-            table,
-            f"{PARTITION} IN {_list(sorted(touched))} AND event_id >= {_literal(ids.min())} "
-            f"AND event_id <= {_literal(ids.max())}",
+        # Ids that are made of the time lie close together and need few files, however many days are looked through;
+        # those that are digests are strewn over all of them. Asked together, each would cost what the other does.
+        groups = rows.group_by(_SPREAD.alias("spread"), pl.col("event_id").str.slice(14, 1) == "7").agg(
+            pl.col(PARTITION).unique(), least=pl.col("event_id").min(), most=pl.col("event_id").max()
         )
+        files: dict[str, None] = {}
+        for spread, _, days, least, most in groups.rows():
+            touched = {day + timedelta(days=n) for day in days for n in range(-spread, spread + 1)}
+            within = f"event_id >= {_literal(least)} AND event_id <= {_literal(most)}"
+            files |= dict.fromkeys(self._files(table, f"{PARTITION} IN {_list(sorted(touched))} AND {within}"))
         if not files:
             return rows
         keys = rows.lazy().select(KEY)
-        known = self._scan_files(files).select(KEY).join(keys, on=KEY, how="semi").collect(engine="streaming")
+        known = self._scan_files(list(files)).select(KEY).join(keys, on=KEY, how="semi").collect(engine="streaming")
         return rows.join(known, on=KEY, how="anti", maintain_order="left") if known.height else rows
 
     # -- reading ------------------------------------------------------------------------------------

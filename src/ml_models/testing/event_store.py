@@ -183,6 +183,16 @@ class EventStoreContract:
             put(store, [make_event("clamped", moment, data={"_time": {"clamped": "ancient"}})])
         assert store.stats()["rows"] == 2
 
+    def test_what_a_browser_sends_again_is_known_for_three_days_whatever_its_clock_says(self) -> None:
+        store = self.make()
+        for number, name in enumerate(("01953f3c-1111-7000-8000-000000000001", "b7c2a1c0-1111-4000-8000-000000000001")):
+            first = DAY + timedelta(hours=number)
+            put(store, [make_event(name, first, received_at=first + timedelta(minutes=1))])
+            for days in (2.9, -2.9):
+                again = first + timedelta(days=days)
+                assert put(store, [make_event(name, again, received_at=again + timedelta(days=1))]).written == 0
+        assert store.stats()["rows"] == 2
+
     # -- revisions ----------------------------------------------------------------------------------
 
     def test_readers_get_the_latest_revision(self) -> None:
