@@ -30,8 +30,10 @@ __all__ = [
     "TrackingSettings",
     "foreign_names",
     "get_settings",
+    "languages",
     "read",
     "reset",
+    "secret_keys",
 ]
 
 _PATH = Matching(r"/.*", "a path that starts with /")
@@ -347,6 +349,27 @@ def read() -> tuple[MLSettings, list[Problem]]:
     values["storage"] = _placed(values["storage"], base)
     values["data_collection"] = _located(values["data_collection"], base)
     return MLSettings(**values), problems
+
+
+def languages() -> frozenset[str]:
+    """Codes of the host's `LANGUAGES` in lower case, as they may stand first in a path."""
+    global _languages
+    from django.conf import settings
+
+    named = settings.LANGUAGES
+    if _languages[0] is not named:
+        _languages = (named, frozenset(str(code).lower() for code, _ in named))
+    return _languages[1]
+
+
+_languages: tuple[object, frozenset[str]] = (None, frozenset())
+
+
+def secret_keys() -> tuple[str | bytes, ...]:
+    """`SECRET_KEY`, then `SECRET_KEY_FALLBACKS`."""
+    from django.conf import settings
+
+    return (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
 
 
 def foreign_names() -> dict[str, str]:

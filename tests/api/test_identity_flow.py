@@ -1,9 +1,16 @@
 """A visitor's way through login, logout and a shared device, over the track endpoint."""
 
+import json
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.signing import Signer
+from django.test import Client
 
+from ml_models.core import clock
+from ml_models.core.data_loader import interaction_frame
+from ml_models.core.lake_schema import to_frame
 from ml_models.data_collection import counters
 from ml_models.data_collection.identity import verify
 
@@ -56,7 +63,8 @@ def test_login_gives_the_guests_history_to_the_user(client, send, recorded, user
     # With the next track request, for the lake:
     send({**VIEW, "product_id": "8"})
     bound = cookie_of(client)
-    assert (bound.anonymous_id, bound.user_id) == (guest.anonymous_id, str(ada.pk))
+    assert bound.user_id == str(ada.pk)
+    assert bound.anonymous_id != guest.anonymous_id
     (link,) = recorded.of_type("identity_link")
     assert (link.anonymous_id, link.user_id, link.source) == (guest.anonymous_id, str(ada.pk), "server")
     assert items(recorded, f"u:{ada.pk}") == ["7", "8"]
@@ -91,6 +99,44 @@ def test_two_users_of_one_device_are_never_merged(client, send, recorded, users)
     links = recorded.of_type("identity_link")
     assert [link.user_id for link in links] == [str(ada.pk), str(bob.pk)]
     assert len({link.anonymous_id for link in links}) == 2
+
+
+def test_who_planted_the_guests_cookie_does_not_become_the_user(client, send, recorded, users):
+    ada, _ = users
+    send(VIEW)
+    planted = client.cookies["_ml"].value
+    login(client, ada)
+    send({**VIEW, "product_id": "8"})
+    stranger = Client()
+    stranger.cookies["_ml"] = planted
+    body = json.dumps({"events": [{**VIEW, "product_id": "evil"}]})
+    stranger.post("/api/ml/track/", body, content_type="application/json")
+    later = recorded.events[-1]
+    assert (later.product_id, later.user_id) == ("evil", None)
+    assert items(recorded, f"u:{ada.pk}") == ["7", "8"]
+    after = clock.now() + timedelta(hours=1)
+    later.event_time = later.received_at = after
+    rows = to_frame([*recorded.events[:-1], later]).lazy()
+    frame = interaction_frame(rows).collect()
+    assert sorted(zip(frame["visitor"], frame["item"], strict=True)) == [
+        (f"a:{verify(planted)[0].anonymous_id}", "evil"),
+        (f"u:{ada.pk}", "7"),
+        (f"u:{ada.pk}", "8"),
+    ]
+
+
+def test_two_first_requests_under_way_together_are_one_visitor(recorded):
+    event = {**VIEW, "session_id": "0195500a-2c00-7000-8000-000000000001"}
+    answers = [
+        Client(headers={"User-Agent": "Firefox"}).post(
+            "/api/ml/track/", json.dumps({"events": [{**event, "product_id": item}]}), content_type="application/json"
+        )
+        for item in ("1", "2")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    first, second = recorded.events
+    assert first.anonymous_id == second.anonymous_id
+    assert {verify(answer.cookies["_ml"].value)[0].anonymous_id for answer in answers} == {first.anonymous_id}
 
 
 def test_a_failing_store_does_not_break_the_login(client, send, recorded, users):

@@ -141,6 +141,15 @@ def test_the_page_after_a_login_has_the_user_and_a_new_id():
     assert kept(*rows) == "b"
 
 
+def test_the_page_after_a_login_that_still_had_the_guests_cookie():
+    page = lost("a", "middleware", anonymous_id="A", user_id=None)
+    assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id="5")) == "b"
+    # A user on the same network stands for the guest's page only where no page of his own is there.
+    own = lost("c", "middleware", 0.1, anonymous_id="B", user_id="5")
+    assert kept(page, own, lost("b", "js", 0.4, anonymous_id="B", user_id="5")) == "ab"
+    assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id=None)) == "ab"
+
+
 def test_a_product_view_is_found_by_its_product():
     rows = [
         view("a", "server", page_url="/api/quick-look/", page_view_id="1"),

@@ -131,6 +131,33 @@ def test_a_guest_becomes_the_one_user_it_is_linked_to():
     ]
 
 
+def test_what_bears_the_guests_id_after_the_login_is_not_the_users():
+    data = load(
+        [
+            event(product="before"),
+            event("identity_link", minutes=60, user="7", product=None),
+            event(product="page under way", minutes=61),
+            event(product="stranger", minutes=63),
+            event("identity_link", minutes=600, user="7", product=None),
+            event(product="between", minutes=599),
+        ]
+    )
+    assert sorted(triples(data)) == [
+        ("a:a1", "between", "product_view"),
+        ("a:a1", "stranger", "product_view"),
+        ("u:7", "before", "product_view"),
+        ("u:7", "page under way", "product_view"),
+    ]
+
+
+def test_a_guests_page_that_came_late_is_the_users():
+    """It came after the login, and it happened before."""
+    late = event(product="offline")
+    late.received_at = NOW + timedelta(days=2)
+    data = load([late, event("identity_link", minutes=60, user="7", product=None)])
+    assert triples(data) == [("u:7", "offline", "product_view")]
+
+
 def test_two_users_of_one_device_are_never_merged():
     data = load(
         [

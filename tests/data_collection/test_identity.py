@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import random
 import string
+import uuid
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -174,25 +175,88 @@ A = "01953f3c-0000-7000-8000-000000000001"
 @pytest.mark.parametrize(
     ("session_user", "cookie_user", "keeps_id", "user", "issue", "link"),
     [
-        (None, None, True, None, False, False),
-        (None, "1", False, None, True, False),  # logged out
-        ("1", None, True, "1", True, True),  # logged in
-        ("1", "1", True, "1", False, False),
-        ("2", "1", False, "2", True, True),  # another user on the same device
+        (None, None, True, None, False, None),
+        (None, "1", False, None, True, None),  # logged out
+        ("1", None, False, "1", True, "old"),  # logged in: the guest's past is theirs, the guest's id is not
+        ("1", "1", True, "1", False, None),
+        ("2", "1", False, "2", True, "new"),  # another user on the same device
     ],
 )
 def test_session_and_cookie_decide(session_user, cookie_user, keeps_id, user, issue, link):
     decision = decide(request(cookie(cookie_user, anonymous=A), session_user))
     assert (decision.identity.anonymous_id == A) == keeps_id
-    assert (decision.identity.user_id, decision.issue, decision.link) == (user, issue, link)
+    assert (decision.identity.user_id, decision.issue) == (user, issue)
+    assert decision.link == {None: None, "old": A, "new": decision.identity.anonymous_id}[link]
 
 
 @pytest.mark.parametrize("value", [None, "forged", "1.x.y.z.w"])
 @pytest.mark.parametrize("user", [None, "1"])
 def test_without_a_valid_cookie_the_visitor_is_new(value, user):
     decision = decide(request(value, user))
-    assert decision.identity.anonymous_id
-    assert (decision.identity.user_id, decision.issue, decision.link) == (user, True, user is not None)
+    found = decision.identity.anonymous_id
+    assert (decision.identity.user_id, decision.issue, decision.link) == (user, True, found if user else None)
+
+
+# -- requests under way together --------------------------------------------------------------------
+
+
+def newcomer(session_id="s1", *, address="203.0.113.7", agent="Firefox", user=None, at=NOW):
+    made = request(user=user)
+    made.META |= {"REMOTE_ADDR": address, "HTTP_USER_AGENT": agent}
+    with clock.use(clock.ManualClock(at)):
+        return decide(made, None, session_id).identity.anonymous_id
+
+
+def test_two_requests_of_one_newcomer_are_one_visitor():
+    first, second = newcomer(), newcomer(at=NOW + timedelta(seconds=2))
+    assert first == second
+    made = uuid.UUID(first)
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+    assert NOW - timedelta(minutes=1) <= datetime.fromtimestamp((made.int >> 80) / 1000, UTC) <= NOW
+
+
+def test_newcomers_are_told_apart_by_session_address_agent_user_and_time():
+    """By the session alone they must not be: who read it somewhere would be given the other's id, signed."""
+    found = [
+        newcomer(),
+        newcomer("s2"),
+        newcomer(address="203.0.113.8"),
+        newcomer(agent="Chrome"),
+        newcomer(user="1"),
+        newcomer(at=NOW + timedelta(minutes=2)),
+        newcomer("", agent="s1Firefox"),
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_newcomers_depend_on_the_key(settings):
+    first = newcomer()
+    settings.SECRET_KEY = "another"
+    assert newcomer() != first
+
+
+@pytest.mark.parametrize("session_id", [None, ""])
+def test_without_a_session_two_newcomers_of_one_address_are_two(session_id):
+    assert newcomer(session_id) != newcomer(session_id)
+
+
+@pytest.mark.parametrize("second", range(0, 60, 5))
+def test_a_session_of_the_tracker_is_not_parted_at_a_full_minute(second):
+    began = NOW + timedelta(seconds=second, milliseconds=-100)
+    session_id = uuid7(began)
+    at = [began + timedelta(milliseconds=n) for n in (0, 99, 101, 5000, 25_000)]
+    assert len({newcomer(session_id, at=moment) for moment in at}) == 1
+
+
+@pytest.mark.parametrize(("cookie_user", "user"), [(None, "1"), ("1", None), ("1", "2")])
+def test_requests_around_a_login_or_logout_are_one_visitor(cookie_user, user):
+    old = cookie(cookie_user, anonymous=A)
+    first, second = decide(request(old, user)), decide(request(old, user))
+    assert first.identity == second.identity
+    assert uuid.UUID(first.identity.anonymous_id).version == 7
+    others = [("1", "3"), (None, "3"), ("3", None)]
+    ids = {decide(request(cookie(had, anonymous=A), now)).identity.anonymous_id for had, now in others}
+    assert len(ids - {first.identity.anonymous_id, A}) == 3
 
 
 @pytest.mark.parametrize("cookie_user", [None, "1"])

@@ -146,15 +146,17 @@ def _pairs(
 
 
 def _match(rows: pl.DataFrame, ahead: int) -> list[tuple[int, int]]:
-    """Pairs by visitor, then by user (the visitor's id has just changed), then by network (there was none yet)."""
+    """Pairs by visitor, then by user (the visitor's id has just changed), then by network (neither was known)."""
     import polars as pl
 
     pairs: list[tuple[int, int]] = []
     for column, more in (
         ("_visitor", pl.lit(True)),
         ("_user", pl.lit(True)),
-        # The server met the visitor before the first answer of the track endpoint, or right after a login.
+        # The server met the visitor before the first answer of the track endpoint, or right after a logout.
         ("_network", ~pl.col("_server") | pl.col("_visitor").is_null()),
+        # Or right after a login: the page still had the guest's cookie, the tracker's answer brought the user's.
+        ("_network", pl.when("_server").then(pl.col("_user").is_null()).otherwise(pl.col("_user").is_not_null())),
     ):
         left = rows.filter(pl.col(column).is_not_null(), more)
         found = _in_turn(

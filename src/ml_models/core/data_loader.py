@@ -25,6 +25,8 @@ from ml_models.core.query import Interaction
 
 __all__ = ["Dataset", "interaction_frame", "load_interactions", "type_weights"]
 
+LINK_GRACE = timedelta(minutes=2)
+"""How long after a login a guest's rows still count as the user's: pages under way, hosts whose clocks differ."""
 DAY = 86_400_000_000
 """Microseconds of a day."""
 
@@ -264,7 +266,9 @@ def interaction_frame(
     Left out: bots, unless `bots` is True; copies of a fact that came twice (`core.authority`);
     purchases that were cancelled, refunded or not paid yet (`data.meaning`). A purchase counts once per product in
     it. The visitor is the user where the event names one, else the user that `identity_link` names for its anonymous
-    id where that is exactly one (two users of one device are never merged), else the anonymous id. With
+    id where that is exactly one (two users of one device are never merged) and the event is no later than the link
+    (`LINK_GRACE`), else the anonymous id: a login gives the visitor a new id, so whatever bears the old one later is
+    not known to be the user's. With
     `known_until`, events before that time are stitched only by links before it, so that a later login changes nothing
     of the past. `canonical` maps variant ids to products. With `keys`, old orders whose ids are keyed go to their
     visitor where `scan` knows the plain id (`core.keyed_ids`); the others are visitors `u:key:...` and `a:key:...` of
@@ -301,19 +305,24 @@ def interaction_frame(
 
 
 def _stitch(events: pl.LazyFrame, links: pl.LazyFrame, known_until: datetime | None) -> pl.LazyFrame:
-    def owners(found: pl.LazyFrame, name: str) -> pl.LazyFrame:
-        return (
-            found.group_by("anonymous_id")
-            .agg(pl.col("link_user").unique())
-            .filter(pl.col("link_user").list.len() == 1)
-            .select("anonymous_id", pl.col("link_user").list.first().alias(name))
-        )
+    """`events` with `visitor`; `links` has `anonymous_id`, `link_user` and `link_time`, none of them null."""
 
-    events = events.join(owners(links, "owner"), on="anonymous_id", how="left", maintain_order="left")
+    def owned(events: pl.LazyFrame, found: pl.LazyFrame, name: str) -> pl.LazyFrame:
+        owners = (
+            found.group_by("anonymous_id")
+            .agg(pl.col("link_user").unique(), (pl.col("link_time").min() + LINK_GRACE).alias("_until"))
+            .filter(pl.col("link_user").list.len() == 1)
+            .select("anonymous_id", "_until", pl.col("link_user").list.first().alias("_owner"))
+        )
+        # When it happened, not when it came: a tracker that was offline sends the guest's pages after the login.
+        until = pl.when(pl.col("event_time") <= pl.col("_until")).then(pl.col("_owner"))
+        joined = events.join(owners, on="anonymous_id", how="left", maintain_order="left")
+        return joined.with_columns(until.alias(name)).drop("_until", "_owner")
+
+    events = owned(events, links, "owner")
     owner = pl.col("owner")
     if known_until is not None:
-        past = owners(links.filter(pl.col("link_time") < known_until), "past_owner")
-        events = events.join(past, on="anonymous_id", how="left", maintain_order="left")
+        events = owned(events, links.filter(pl.col("link_time") < known_until), "past_owner")
         owner = pl.when(pl.col("event_time") < known_until).then(pl.col("past_owner")).otherwise(owner)
     return events.with_columns(
         visitor=pl.coalesce(pl.lit("u:") + pl.coalesce("user_id", owner), pl.lit("a:") + pl.col("anonymous_id"))

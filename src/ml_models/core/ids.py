@@ -5,7 +5,7 @@ from datetime import datetime
 
 from ml_models.core import clock
 
-__all__ = ["MAX_ID", "uuid7"]
+__all__ = ["MAX_ID", "uuid7", "uuid7_from"]
 
 MAX_ID = 200
 """Longest id of a product or variant anywhere: in events, tables, files and requests; characters."""
@@ -38,3 +38,9 @@ def uuid7(at: datetime | None = None) -> str:
     except IndexError:
         tail = _more()
     return f"{time[:8]}-{time[8:]}{tail}"
+
+
+def uuid7_from(milliseconds: int, digest: bytes) -> str:
+    """The UUIDv7 of a time (milliseconds since 1970) and a digest of at least 10 bytes: the same for the same two."""
+    time, tail = f"{milliseconds:012x}", digest[:10].hex()
+    return f"{time[:8]}-{time[8:]}-7{tail[:3]}-{_VARIANT[tail[3]]}{tail[4:7]}-{tail[7:19]}"

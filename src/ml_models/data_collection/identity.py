@@ -15,11 +15,18 @@ guest                 none or not valid   new anonymous id
 guest                 not bound           kept
 guest                 bound to a user     logged out: new anonymous id, so that the next person is nobody's heir
 user U                none or not valid   new anonymous id bound to U, `identity_link`
-user U                not bound           bound to U, `identity_link`: the guest's history becomes U's
+user U                not bound           new anonymous id bound to U; `identity_link` of the guest's id: what the guest
+                                          did until now becomes U's
 user U                bound to U          kept
 user U                bound to another    new anonymous id bound to U, `identity_link`: two users are never merged
 not known             any                 kept, or new where there is none (no session in this shop, or it failed)
 ====================  ==================  ====================================================================
+
+Why a login changes the id: the guest's cookie stays valid. Whoever planted it in this browser, or finds it later, would
+go on writing as U. So the link gives U what the guest did up to the login (`core.data_loader`) and nothing after it.
+
+Where the id is new, it follows from what the request brought (`_newcomer`, `_successor`): two requests that are under
+way together, both without the cookie that either answer brings, become one visitor, and no server remembers anything.
 """
 
 from __future__ import annotations
@@ -28,18 +35,18 @@ import base64
 import hashlib
 import hmac
 import logging
+import re
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from django.core.signing import Signer
-
 from ml_models.core import clock
-from ml_models.core.ids import uuid7
+from ml_models.core.ids import uuid7, uuid7_from
 from ml_models.data_collection import counters
+from ml_models.data_collection.client import address_of
 from ml_models.data_collection.privacy import consent_of, may_record
-from ml_models.settings import get_settings
+from ml_models.settings import get_settings, secret_keys
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -67,6 +74,11 @@ UNKNOWN = object()
 """The session cannot say who this is."""
 
 _CONTEXT = b"ml_models.visitor-cookie.1"
+_NEWCOMER, _SENDER, _SUCCESSOR = b"ml_models.newcomer.1", b"ml_models.sender.1", b"ml_models.successor.1"
+_WINDOW = 60_000
+"""How long requests of one newcomer may take to be known for one; milliseconds."""
+_DAY = 86_400_000
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def visitor_key(user_id: str | None, anonymous_id: str | None) -> str | None:
@@ -95,15 +107,21 @@ class Identity:
 
 
 @lru_cache(maxsize=16)
-def _derive(secret: str | bytes) -> bytes:
-    secret = secret.encode() if isinstance(secret, str) else secret
-    return hmac.new(secret, _CONTEXT, hashlib.sha256).digest()
+def _derived(secrets: tuple[str | bytes, ...]) -> tuple[bytes, ...]:
+    encoded = (one.encode() if isinstance(one, str) else one for one in secrets)
+    return tuple(hmac.digest(one, _CONTEXT, "sha256") for one in encoded)
 
 
-def _keys() -> list[bytes]:
-    """Keys from `SECRET_KEY`, then `SECRET_KEY_FALLBACKS`, as Django's own signer sees them."""
-    signer = Signer()
-    return [_derive(secret) for secret in (signer.key, *signer.fallback_keys)]
+def _keys() -> tuple[bytes, ...]:
+    """Keys from `SECRET_KEY`, then `SECRET_KEY_FALLBACKS`."""
+    return _derived(secret_keys())
+
+
+def _digest(purpose: bytes, *parts: str) -> bytes:
+    """HMAC-SHA256 over length-prefixed parts with the key of the cookie; `purpose` keeps the uses apart."""
+    encoded = (part.encode("utf-8", "replace") for part in parts)
+    message = purpose + b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    return hmac.digest(_keys()[0], message, "sha256")
 
 
 def _encode(identity: Identity, key: bytes) -> str:
@@ -220,28 +238,68 @@ class Decision:
     identity: Identity
     issue: bool
     """Whether the response must set the cookie."""
-    link: bool
-    """Whether the anonymous id has just become bound to the user."""
+    link: str | None = None
+    """Anonymous id whose past has just become the user's."""
+    sender: str | None = None
+    """The same for a repetition of the request: the verified anonymous id that came with it, else a digest."""
 
 
-def decide(request: HttpRequest, seen: SeenCookie | None = None) -> Decision:
-    """Compare session and cookie by the table of this module; for the track view only."""
+def _newcomer(request: HttpRequest, session_id: str | None, user: str | None) -> str:
+    """The anonymous id of a visitor without a cookie; the same for requests that are under way together.
+
+    From the session's id, the whole address and the agent, keyed, within a minute. Never from the session's id alone:
+    it is the client's own word, and whoever read it somewhere (it stands in the browser's storage) would be handed a
+    signed cookie with the id of another. Without a session's id nothing tells two visitors behind one address apart,
+    and the id is drawn by lot.
+    """
+    if not session_id:
+        return uuid7()
+    now = int(clock.now().timestamp() * 1000)
+    # The tracker's session id says when the session began, by a clock that all its requests share. The windows lie so
+    # that the beginning is in the middle of one: an edge at a full minute would part what is sent around it.
+    began = int(session_id[:8] + session_id[9:13], 16) - _WINDOW // 2 if _UUID7.fullmatch(session_id) else 0
+    window = now - (now - began) % _WINDOW
+    agent = request.META.get("HTTP_USER_AGENT") or ""
+    digest = _digest(_NEWCOMER, session_id, address_of(request.META), agent, user or "", str(window))
+    return uuid7_from(window, digest)
+
+
+def _successor(cookie: Identity, user: str | None) -> str:
+    """The anonymous id after a login or logout; the same for requests that still carry the cookie before it.
+
+    Keyed, so that who knows the old id does not know the new one; and with the user, so that whoever holds a copy of
+    the old cookie cannot become the visitor that another's login made of it. Of the time only the day is in it: a
+    finer one in both ids would join the person before a logout with the one after it.
+    """
+    now = int(clock.now().timestamp() * 1000)
+    day = now - now % _DAY
+    parts = (str(cookie.anonymous_id), cookie.user_id or "", user or "", str(day))
+    return uuid7_from(day, _digest(_SUCCESSOR, *parts))
+
+
+def decide(request: HttpRequest, seen: SeenCookie | None = None, session_id: str | None = None) -> Decision:
+    """Compare session and cookie by the table of this module; for the track view only.
+
+    `session_id`: what the events of the request name; needed where there is no cookie.
+    """
     seen = seen or seen_cookie(request)
     cookie, current = seen.identity, seen.current
     user = _session_user(request)
     second = int(clock.now().timestamp())
     if cookie is None:
-        bound = None if user is UNKNOWN else user
-        return Decision(Identity(uuid7(), bound, second), issue=True, link=bound is not None)  # type: ignore[arg-type]
+        bound = None if user is UNKNOWN or user is None else str(user)
+        found = _newcomer(request, session_id, bound)
+        sender: str | None = _digest(_SENDER, address_of(request.META), request.META.get("HTTP_USER_AGENT") or "").hex()
+        return Decision(Identity(found, bound, second), True, found if bound else None, sender)
+    sender = cookie.anonymous_id
     if user is UNKNOWN or user == cookie.user_id:
         stale = not current or second - cookie.issued_at > REISSUE_AFTER
         kept = Identity(cookie.anonymous_id, cookie.user_id, second if stale else cookie.issued_at)
-        return Decision(kept, issue=stale, link=False)
-    if cookie.user_id is None:
-        return Decision(Identity(cookie.anonymous_id, str(user), second), issue=True, link=True)
-    if user is None:
-        return Decision(Identity(uuid7(), None, second), issue=True, link=False)
-    return Decision(Identity(uuid7(), str(user), second), issue=True, link=True)
+        return Decision(kept, stale, None, sender)
+    now_user = None if user is None else str(user)
+    found = _successor(cookie, now_user)
+    link = None if now_user is None else cookie.anonymous_id if cookie.user_id is None else found
+    return Decision(Identity(found, now_user, second), True, link, sender)
 
 
 def visitor_of(request: HttpRequest) -> Identity:
