@@ -91,6 +91,11 @@ def render() -> str:
             "status": {"const": "ok"},
             "processed": {"type": "integer", "description": "Events that survive a power cut from now on."},
             "rejected": {"type": "integer", "description": "Events that broke the schema; they are kept aside."},
+            "consent": {
+                "enum": ["pending", "denied"],
+                "description": "Why nothing was stored: `pending`, the visitor has not been asked yet, so keep the "
+                "events and send them when consent is given; `denied`, drop them.",
+            },
         },
     }
     refused = {

@@ -113,7 +113,8 @@ def track(request: HttpRequest) -> HttpResponse:
     """Take a batch of events; answers 200 only when those that are valid survive a power cut.
 
     `{"status": "ok", "processed": n}`, with `rejected` where events of the batch broke the schema (they wait in the
-    dead letters). 400 malformed, 403 foreign origin, 405 not POST, 413 too large, 429 too many requests of the visitor
+    dead letters), and with `consent` (`pending` or `denied`) where the visitor may not be recorded, so that none was
+    stored. 400 malformed, 403 foreign origin, 405 not POST, 413 too large, 429 too many requests of the visitor
     or the network, 503 the spool cannot take events; the last two with `Retry-After`.
     """
     settings = get_settings()
@@ -150,7 +151,8 @@ def _limited(of: str, seconds: float) -> HttpResponse:
 
 
 def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
-    wait = limits().network(network_of(request.META))
+    meta = request.META
+    wait = limits().network(network_of(meta), meta.get("HTTP_X_FORWARDED_FOR"))
     if wait:
         return _limited("network", wait)
     seen = seen_cookie(request)
@@ -169,13 +171,15 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
         return _refused(413, f"The batch has more than {api.max_events} events. Send fewer at once.")
     if not get_settings().data_collection.enabled:
         return JsonResponse({"status": "ok", "processed": 0})
-    consent = privacy.consent_of(request.COOKIES, request.META)
-    withdrawn = privacy.withdraws(batch.events)
+    consent = privacy.consent_of(request.COOKIES, meta)
     if not privacy.may_record(consent):
-        return _unrecorded(request, api, consent, len(batch.events), withdrawn, seen)
-    decision = decide(request, seen)
+        return _unrecorded(request, api, consent, batch, seen)
+    decision = decide(request, seen, None if seen.identity else wire.session_of(batch))
+    client = Client.of(meta)
+    if not meta.get("HTTP_USER_AGENT") and not meta.get("HTTP_COOKIE"):
+        client = client.flagged("bare_request")  # every browser names itself
     try:
-        processed, rejected = collector.collect(batch, decision, Client.of(request.META), consent)
+        processed, rejected, withdrawn = collector.collect(batch, decision, client, consent)
     except SpoolError:
         logger.exception("Events could not be stored; the client was asked to send them again.")
         sentence = "Events cannot be stored at the moment. Send them again later."
@@ -192,16 +196,19 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
 
 
 def _unrecorded(
-    request: HttpRequest, api: ApiSettings, consent: str, events: int, withdrawn: bool, seen: SeenCookie
+    request: HttpRequest, api: ApiSettings, consent: str, batch: wire.Batch, seen: SeenCookie
 ) -> HttpResponse:
-    """Answer a visitor who may not be recorded: nothing is stored but, once, that the visitor of the cookie ended."""
-    counters.add(f"consent.{consent}", events)
-    if withdrawn and consent == privacy.DENIED and seen.identity is not None:
+    """Answer a visitor who may not be recorded: nothing is stored but, once, that the visitor of the cookie ended.
+
+    The answer says why, so that a tracker may keep what was sent until the visitor has been asked.
+    """
+    counters.add(f"consent.{consent}", len(batch.events))
+    if consent == privacy.DENIED and seen.identity is not None and collector.withdraws(batch):
         try:
             collector.store([collector.withdrawal(seen.identity.anonymous_id, get_settings().site)])
         except SpoolError:
             logger.exception("A denial could not be stored; nothing of the visitor is recorded all the same.")
-    response = JsonResponse({"status": "ok", "processed": 0})
+    response = JsonResponse({"status": "ok", "processed": 0, "consent": consent})
     if consent == privacy.DENIED:
         _forget_cookie(request, response, api)
     return response

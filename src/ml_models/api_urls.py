@@ -10,5 +10,6 @@ __all__ = ["app_name", "urlpatterns"]
 app_name = "ml"
 urlpatterns = [
     path("track/", track, name="track"),
+    path("track", track),  # a client that forgot the slash: Django's redirect would lose what it posted
     path("recommendations/", recommendations, name="recommendations"),
 ]

@@ -55,7 +55,7 @@ def test_nothing_is_recorded(client, send, recorded, settings, rules, cookie, he
     if cookie:
         consent(client, cookie)
     response = send(VIEW, {"event_type": "nonsense"}, headers=headers)
-    assert response.json() == {"status": "ok", "processed": 0}
+    assert response.json() == {"status": "ok", "processed": 0, "consent": state}
     assert not response.cookies
     page = client.get("/", headers=headers)
     assert page.status_code == 200
@@ -91,6 +91,37 @@ def test_a_denial_is_kept_once_and_ends_the_visitor(client, send, recorded, firs
     assert {one.event_id for one in recorded.of_type("consent_change")} == {event.event_id}
 
 
+@pytest.mark.parametrize("first", ["implied", "denied"])
+@pytest.mark.parametrize(
+    "denial",
+    [
+        {"event": "consent_change", "properties": {"state": "denied"}},
+        {"event": "consent_change", "params": {"state": "denied"}},
+        {"event_type": "consent_change", "state": "denied"},
+    ],
+)
+def test_a_denial_ends_the_visitor_in_every_form_that_is_taken(client, send, recorded, first, denial):
+    be_known(client)
+    if first == "denied":
+        consent(client, "denied")
+    assert send(denial).cookies["_ml"].value == ""
+    assert [event.data for event in recorded.of_type("consent_change")] == [{"state": "denied"}]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event_type": "consent_change", "data": {"state": "granted"}},
+        {"event_type": "consent_change"},
+        {"event_type": "consent_change", "data": 5},
+        {"event_type": "custom", "data": {"state": "denied", "action": "consent_change"}},
+    ],
+)
+def test_what_is_no_denial_ends_nobody(client, send, recorded, event):
+    be_known(client)
+    assert "_ml" not in send(event).cookies
+
+
 def test_what_came_with_the_denial_and_before_it_is_kept(client, send, recorded):
     be_known(client)
     assert send(VIEW, DENIAL).json()["processed"] == 2
@@ -99,7 +130,7 @@ def test_what_came_with_the_denial_and_before_it_is_kept(client, send, recorded)
 
 def test_a_denial_of_nobody_leaves_nothing(client, send, recorded):
     consent(client, "denied")
-    assert send(DENIAL).json() == {"status": "ok", "processed": 0}
+    assert send(DENIAL).json() == {"status": "ok", "processed": 0, "consent": "denied"}
     assert recorded.events == []
 
 

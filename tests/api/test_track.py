@@ -14,7 +14,7 @@ from ml_models.api_track import track
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import NAMESPACE
-from ml_models.data_collection import collector, counters, wire
+from ml_models.data_collection import collector, counters, privacy, wire
 from tests.api.conftest import URL
 from tests.recorded import FullSpool
 
@@ -99,7 +99,69 @@ def test_what_is_too_large_is_413(client, send, recorded, settings):
 def test_a_single_event_that_is_too_large_costs_only_itself(send, recorded):
     big = {**VIEW, "data": {str(key): "y" * 1000 for key in range(17)}}
     assert send(VIEW, big).json() == {"status": "ok", "processed": 1, "rejected": 1}
-    assert recorded.dead.letters[0].reason == "too_large"
+    (letter,) = recorded.dead.letters
+    assert letter.reason == "too_large"
+    assert json.loads(letter.payload.rpartition(",")[0] + "}}")["event_type"] == "product_view"
+    assert "yy" not in letter.payload
+    assert len(letter.payload) <= 1024
+    assert "it has 17," in letter.detail
+
+
+def test_one_request_cannot_push_out_everybody_elses_letters(send, recorded):
+    bad = {"event_type": "search", "timestamp": "?", "data": {str(key): "y" * 1000 for key in range(15)}}
+    assert send(*[bad] * 14).json() == {"status": "ok", "processed": 0, "rejected": 14}
+    assert sum(len(letter.payload) for letter in recorded.dead.letters) <= 32_768
+    assert counters.snapshot()["dead_letters.over_limit"] == 12
+    assert counters.snapshot()["rejected.bad_time"] == 14
+
+
+def test_a_deep_event_costs_only_itself(client, recorded):
+    deep = '{"event_type": "search", "data": {"x": ' + '{"a":' * 600 + "1" + "}" * 600 + "}}"
+    deeper = '{"event_type": "search", "data": {"password": "hunter2", "x": ' + "[" * 5000 + "]" * 5000 + "}}"
+    body = f'{{"events": [{{"event_type": "nonsense"}}, {deep}, {deeper}]}}'
+    answer = client.post(URL, body, content_type="application/json")
+    if answer.status_code == 400:  # the parser's own limit
+        answer = client.post(URL, body.replace(f", {deeper}", ""), content_type="application/json")
+    assert answer.json()["processed"] == 0
+    assert len(recorded.dead.letters) == answer.json()["rejected"]
+    assert "[too deep]" in recorded.dead.letters[1].payload
+    assert not any("hunter2" in letter.payload for letter in recorded.dead.letters)
+    assert "dead_letters.failed" not in counters.snapshot()
+
+
+def test_a_letter_that_no_rule_foresaw_costs_only_itself(send, recorded, monkeypatch):
+    real = privacy.clean_payload
+    monkeypatch.setattr(privacy, "clean_payload", lambda raw, reason: 1 / 0 if b"odd" in raw else real(raw, reason))
+    send({"event_type": "odd"}, {"event_type": "nonsense"})
+    assert [json.loads(letter.payload) for letter in recorded.dead.letters] == [{"event_type": "nonsense"}]
+    assert counters.snapshot()["dead_letters.failed"] == 1
+
+
+def test_the_address_without_a_slash_is_taken_too(client, recorded):
+    body = json.dumps({"events": [VIEW]})
+    assert client.post(URL.rstrip("/"), body, content_type="application/json").json()["processed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [({}, "bare_request"), ({"Cookie": "a=b"}, None), ({"User-Agent": "Shop/1.0 (Android)"}, None)],
+)
+def test_who_posts_without_agent_and_cookie_is_no_browser(recorded, headers, reason):
+    body = json.dumps({"events": [VIEW]})
+    assert Client(headers=headers).post(URL, body, content_type="application/json").status_code == 200
+    (event,) = recorded.events
+    assert (event.is_bot, event.bot_reason) == (reason is not None, reason)
+
+
+def test_two_visitors_with_the_same_batch_keep_their_events(recorded):
+    body = json.dumps({"events": [VIEW], "meta": {"batch_id": "batch-1"}})
+    posts = [Client(headers={"User-Agent": agent}) for agent in ("Firefox", "Chrome")]
+    for browser in (*posts, *posts):  # the second time with their cookies, as another batch of that name
+        browser.post(URL, body, content_type="application/json")
+    Client(headers={"User-Agent": "Firefox"}).post(URL, body, content_type="application/json")  # again, as the first
+    ids = [event.event_id for event in recorded.events]
+    assert len(set(ids)) == 4
+    assert ids[4] == ids[0]
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "head", "options"])
@@ -362,7 +424,8 @@ def test_a_rejected_event_can_be_taken_later_as_it_would_have_been(send, recorde
     monkeypatch.undo()
     first, second = collector.rebuild(letter), collector.rebuild(letter)
     assert first == second
-    assert first.event_id == str(uuid.uuid5(NAMESPACE, "b1:0"))
+    sender = letter.context["sender"]
+    assert first.event_id == str(uuid.uuid5(NAMESPACE, f"batch:{len(sender)}:{sender}:2:b1:1:0"))
     assert (first.product_id, first.received_at) == ("7", sent)
     assert first.event_time == datetime(2025, 3, 1, 11, 59, 57, tzinfo=UTC)
     assert first.anonymous_id

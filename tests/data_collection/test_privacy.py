@@ -8,7 +8,7 @@ import pytest
 
 from ml_models.core.event import EventItem
 from ml_models.data_collection import privacy
-from ml_models.data_collection.privacy import clean_event, clean_payload, clean_url, consent_of, withdraws
+from ml_models.data_collection.privacy import clean_event, clean_payload, clean_url, consent_of
 from ml_models.settings import get_settings
 
 GPC = {"HTTP_SEC_GPC": "1"}
@@ -47,22 +47,6 @@ def test_the_state_of_a_request(settings, rules, cookie, meta, state):
 def test_the_cookie_has_the_name_of_the_settings(settings):
     settings.ML_PRIVACY = {"consent_cookie": "cookies_ok"}
     assert consent_of({"_ml_consent": "denied", "cookies_ok": "granted"}, {}) == "granted"
-
-
-@pytest.mark.parametrize(
-    ("event", "withdrawn"),
-    [
-        (b'{"event_type": "consent_change", "data": {"state": "denied"}}', True),
-        (b'{"event_type": "consent_change", "state": "denied"}', True),
-        (b'{"event_type": "consent_change", "data": {"state": "granted"}}', False),
-        (b'{"event_type": "consent_change"}', False),
-        (b'{"event_type": "consent_change", "data": 5}', False),
-        (b'{"event_type": "custom", "data": {"state": "denied", "action": "consent_change"}}', False),
-        (b'{"event_type": "page_view"}', False),
-    ],
-)
-def test_a_withdrawal_is_recognised(event, withdrawn):
-    assert withdraws([b'{"event_type": "page_view"}', msgspec.Raw(event)]) == withdrawn
 
 
 # -- events -----------------------------------------------------------------------------------------
@@ -167,6 +151,21 @@ def test_no_value_of_a_form_and_no_text_of_a_link():
     assert cleaned("click", data=link)[1] == {"tag": "a", "href": "/p"}
 
 
+def test_an_allowed_key_of_a_form_is_no_allowed_value():
+    form = {"form_id": "f", "fields": "hunter2", "field_count": "3", "step": {"iban": "x"}, "stage": "my name is Ann"}
+    assert cleaned("form_interaction", data=form)[1] == {"form_id": "f", "field_count": 3}
+    form = {"fields": 2, "step": 3, "stage": "submit", "duration_ms": 12.5, "fields_count": True}
+    kept = {"fields": 2, "step": 3, "stage": "submit", "duration_ms": 12.5}
+    assert cleaned("form_interaction", data=form)[1] == kept
+    assert cleaned("form_interaction", data={"step": "delivery-2", "form_name": ["Ann"]})[1] == {"step": "delivery-2"}
+    assert cleaned("click", data={"tag": "a", "position": {"text": "Ann"}, "id": ["Ann"]})[1] == {"tag": "a"}
+
+
+def test_an_address_is_no_id():
+    fields, _ = cleaned("cart_view", {"product_id": "203.0.113.7", "items": [EventItem(product_id="2001:db8::1")]})
+    assert fields == {"product_id": "[ip]", "items": [EventItem(product_id="[ip]")]}
+
+
 # -- dead letters -----------------------------------------------------------------------------------
 
 
@@ -210,8 +209,64 @@ def test_what_is_no_json_is_kept_as_text(raw):
     assert b"[email]" in kept
 
 
-def test_what_is_no_object_is_kept_scrubbed():
-    assert clean_payload(b'["john@example.com", 1]') == b'["[email]",1]'
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (b'["hunter2", 1, {"password": "x"}]', b'["[text]","[number]",{"password":"[text]"}]'),
+        (b'"see /p?token=abc"', b'"[text]"'),
+        (b"null", b"null"),
+    ],
+)
+def test_of_what_is_no_object_the_kinds_are_kept(raw, kept):
+    assert clean_payload(raw, "not_an_object") == clean_payload(raw) == kept
+
+
+def test_of_an_unknown_type_keys_and_facts_of_products_are_kept():
+    raw = {
+        "event_type": "form_submit",
+        "event_id": "01933c1e-7a2b-7cde-8f01-23456789abcd",
+        "page_url": "/p?token=abc&page=2",
+        "session_id": {"password": "hunter2"},
+        "product_id": "john@example.com",
+        "query": "hunter2",
+        "data": {"password": "hunter2", "pin": 1234, "quantity": 2, "items": [{"product_id": "7", "note": "Ann"}]},
+    }
+    assert msgspec.json.decode(clean_payload(msgspec.json.encode(raw), "unknown_type")) == {
+        "event_type": "form_submit",
+        "event_id": raw["event_id"],
+        "page_url": "/p?page=2",
+        "session_id": {"password": "[text]"},
+        "product_id": "[email]",
+        "query": "[text]",
+        "data": {
+            "password": "[text]",
+            "pin": "[number]",
+            "quantity": 2,
+            "items": [{"product_id": "7", "note": "[text]"}],
+        },
+    }
+
+
+def test_a_refused_form_keeps_no_value_in_any_place():
+    raw = {"event_type": "form_interaction", "query": {"password": "hunter2"}, "fields": "hunter2", "step": ["hunter2"]}
+    assert clean_payload(msgspec.json.encode({**raw, "data": "hunter2"})) == b'{"event_type":"form_interaction"}'
+
+
+def test_of_an_event_that_is_too_large_keys_and_type_are_kept():
+    raw = {
+        "event_type": "form_submit",
+        "data": {"password": "hunter2", 'a"b': 'x"y', "pin": 1234, "john@example.com": 1},
+    }
+    text = msgspec.json.encode({**raw, "more": "z" * 300_000})
+    assert clean_payload(text, "too_large").decode() == (
+        '{"event_type":"form_submit","data":{"password":"[text]","a\\"b":"[text]","pin":[number],"[email]":[number]},'
+        '"more":'
+    )
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"a":' * 600 + b"1" + b"}" * 600])
+def test_what_is_nested_deeply_is_kept_in_part(raw):
+    assert len(clean_payload(raw)) <= 100_000
 
 
 # -- our own log ------------------------------------------------------------------------------------
@@ -238,6 +293,28 @@ def test_switches(settings):
     assert privacy.switched_off("form_interaction", "/p", now) is None
     assert privacy.switched_off("cart_add", "https://shop.example/intern/x", now) == "exclude_paths"
     assert privacy.switched_off("cart_add", None, now) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "off"),
+    [
+        ("/checkout/x", "/", True),
+        ("/de/checkout/x", "/", True),
+        ("/pt-br/checkout/", "/", True),
+        ("/shop/checkout/x", "/shop/", True),
+        ("/shop/de/checkout/x", "/shop/", True),
+        ("/shop/checkout/x", "/", False),
+        ("/blog/checkout/x", "/", False),
+        ("/de/blog/", "/", False),
+        ("/de", "/", False),
+        ("/intern/de/x", "/", True),
+    ],
+)
+def test_excluded_paths_behind_a_mount_point_or_a_language(settings, path, prefix, off):
+    settings.LANGUAGES = [("de", "German"), ("pt-br", "Portuguese")]
+    settings.ML_TRACKING = {"exclude_paths": ["/checkout/", "/intern/"]}
+    found = privacy.switched_off("cart_add", f"https://shop.example{path}", get_settings(), prefix)
+    assert found == ("exclude_paths" if off else None)
 
 
 @pytest.mark.parametrize("event_type", [[], {"a": 1}, 5, None])

@@ -7,6 +7,9 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import NamedTuple
+
+from django.urls import get_script_prefix
 
 from ml_models.adapters.build import get_dead_letters, get_spool
 from ml_models.adapters.dead_letters import DeadLetters, Letter
@@ -22,13 +25,38 @@ from ml_models.data_collection.identity import Decision, visitor_key
 from ml_models.data_collection.recent import recent
 from ml_models.settings import MLSettings, get_settings
 
-__all__ = ["collect", "default_currency", "identity_link", "rebuild", "remember", "store", "withdrawal"]
+__all__ = [
+    "Collected",
+    "collect",
+    "default_currency",
+    "identity_link",
+    "rebuild",
+    "remember",
+    "store",
+    "withdrawal",
+    "withdraws",
+]
 
 logger = logging.getLogger("bunoraa.ml")
 
 
-def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str | None = None) -> tuple[int, int]:
-    """Take one track request; returns how many events were stored and how many rejected.
+MAX_LETTERS = 32_768
+"""Bytes of refused events kept of one request: one sender must not push everybody else's letters out."""
+
+
+class Collected(NamedTuple):
+    """What became of a track request."""
+
+    processed: int
+    """Events stored."""
+    rejected: int
+    """Events that broke the schema."""
+    withdrawn: bool
+    """Whether the visitor denied consent in it."""
+
+
+def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str | None = None) -> Collected:
+    """Take one track request.
 
     What `ML_TRACKING` switches off is neither: it is counted (`off.track_clicks`, ...) and not stored.
 
@@ -44,6 +72,7 @@ def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str 
         anonymous_id=decision.identity.anonymous_id,
         user_id=decision.identity.user_id,
         currency=default_currency(settings),
+        sender=decision.sender,
         **client.columns(),
         consent=consent,
         max_event=settings.api.max_event,
@@ -51,12 +80,15 @@ def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str 
     events: list[Event] = []
     records: list[bytes] = []
     rejected: list[tuple[InvalidEvent, int]] = []
+    withdrawn = False
+    prefix = get_script_prefix()
     for index, raw in enumerate(batch.events):
         try:
             event = wire.validate(raw, context, batch, index)
-            if event.event_type == EventType.CONSENT_CHANGE and event.data.get("state") == privacy.DENIED:
+            if _denies(event):
+                withdrawn = True
                 event = withdrawal(decision.identity.anonymous_id, settings.site)
-            elif off := privacy.switched_off(event.event_type, event.page_url, settings):
+            elif off := privacy.switched_off(event.event_type, event.page_url, settings, prefix):
                 counters.add(f"off.{off}")
                 continue
             records.append(encode_event(event))
@@ -66,7 +98,7 @@ def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str 
             events.append(event)
     accepted = len(events)
     if decision.link:
-        link = identity_link(decision.identity.anonymous_id, decision.identity.user_id, settings.site)
+        link = identity_link(decision.link, decision.identity.user_id, settings.site)
         events.insert(0, link)
         records.insert(0, encode_event(link))
     if records:
@@ -75,7 +107,23 @@ def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str 
     if rejected:
         _keep_aside(rejected, batch, context)
     remember(events)
-    return accepted, len(rejected)
+    return Collected(accepted, len(rejected), withdrawn)
+
+
+def withdraws(batch: wire.Batch) -> bool:
+    """Whether the visitor denies consent in a batch of which nothing is stored."""
+    context = wire.Context(received_at=clock.now(), max_event=get_settings().api.max_event)
+    for index, raw in enumerate(batch.events):
+        try:
+            if _denies(wire.validate(raw, context, batch, index)):
+                return True
+        except InvalidEvent:
+            continue  # nothing of this batch is stored, so nothing of it is refused either
+    return False
+
+
+def _denies(event: Event) -> bool:
+    return event.event_type == EventType.CONSENT_CHANGE and event.data.get("state") == privacy.DENIED
 
 
 def store(events: Iterable[Event]) -> None:
@@ -125,24 +173,37 @@ def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch,
     known["batch_id"] = batch.batch_id or uuid7()  # the id of an event without one follows from it, at every replay
     for error, _ in rejected:
         counters.add(f"rejected.{error.reason}")
+    letters: list[Letter] = []
+    room = MAX_LETTERS
+    for error, index in rejected:
+        try:
+            letter = _letter(error, bytes(batch.events[index]), {**known, "index": index})
+        except Exception:  # what no rule foresaw costs this letter, and none of the others
+            if counters.add("dead_letters.failed") % 1000 == 1:
+                logger.exception("A rejected event could not be kept. Counted from here.")
+            continue
+        room -= len(letter.payload)
+        if room < 0:
+            counters.add("dead_letters.over_limit")
+        else:
+            letters.append(letter)
     try:
-        letters = [
-            DeadLetters.letter(
-                error.reason,
-                scrub(error.path),
-                privacy.clean_payload(bytes(batch.events[index])),
-                detail=scrub(str(error)),
-                context={**known, "index": index},
-            )
-            for error, index in rejected
-        ]
-        get_dead_letters().write_all(letters)
-    except Exception:  # a full disk, or what no rule foresaw: they are refused either way, and the others are stored
-        if counters.add("dead_letters.failed", len(rejected)) % 1000 <= len(rejected):
+        if letters:
+            get_dead_letters().write_all(letters)
+    except Exception:  # a full disk: they are refused either way, and the others are stored
+        if counters.add("dead_letters.failed", len(letters)) % 1000 <= len(letters):
             logger.exception("Rejected events could not be kept. Counted from here.")
 
 
-_KEPT = ("site", "anonymous_id", "user_id", "currency", "consent", *Client().columns())
+def _letter(error: InvalidEvent, raw: bytes, context: dict[str, object]) -> Letter:
+    detail = scrub(str(error))
+    if error.reason == "too_large":
+        detail += f"; it has {len(raw):,}"
+    payload = privacy.clean_payload(raw, error.reason)
+    return DeadLetters.letter(error.reason, scrub(error.path), payload, detail=detail, context=context)
+
+
+_KEPT = ("site", "anonymous_id", "user_id", "currency", "consent", "sender", *Client().columns())
 
 
 def rebuild(letter: Letter) -> Event:

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ml_models.core.addresses import clean_address, host_of, path_of
-from ml_models.core.scrub import scrub, scrub_email, scrub_value
-from ml_models.settings import MLSettings, get_settings
+from ml_models.core.event import EventItem
+from ml_models.core.scrub import MAX_DEPTH, TOO_DEEP, scrub, scrub_email, scrub_id, scrub_value
+from ml_models.settings import MLSettings, get_settings, languages
 
 __all__ = [
     "DENIED",
@@ -41,7 +42,6 @@ __all__ = [
     "scrub_email",
     "scrub_logs",
     "switched_off",
-    "withdraws",
 ]
 
 GRANTED, DENIED, PENDING, IMPLIED = "granted", "denied", "pending", "implied"
@@ -86,41 +86,25 @@ def may_record(state: str) -> bool:
     return state in (GRANTED, IMPLIED)
 
 
-def withdraws(events: Iterable[bytes | msgspec.Raw]) -> bool:
-    """Whether one of a batch's events is the visitor's `consent_change` to `denied`."""
-    for raw in events:
-        if b"consent_change" not in bytes(raw):
-            continue
-        try:
-            wire = _consent_change(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            continue  # refused with its reason where events are read
-        if wire.event_type == "consent_change" and DENIED in (wire.state, wire.data.state if wire.data else None):
-            return True
-    return False
+def switched_off(event_type: str, page_url: str | None, settings: MLSettings, prefix: str = "/") -> str | None:
+    """The key of `ML_TRACKING` because of which an event of a browser is not stored, or None.
 
-
-class _State(msgspec.Struct):
-    state: Any = None
-
-
-class _ConsentChange(msgspec.Struct):
-    event_type: Any = None
-    state: Any = None
-    data: _State | None = None
-
-
-_consent_change = msgspec.json.Decoder(_ConsentChange).decode
-
-
-def switched_off(event_type: str, page_url: str | None, settings: MLSettings) -> str | None:
-    """The key of `ML_TRACKING` because of which an event of a browser is not stored, or None."""
+    `prefix`: where the shop is mounted (`get_script_prefix()`); the excluded paths are those of its URLs.
+    """
     tracking = settings.tracking
     switch = _SWITCHES.get(event_type)
     if switch is not None and not getattr(tracking, switch):
         return switch
-    if page_url and path_of(page_url).startswith(tracking.exclude_paths):
-        return "exclude_paths"
+    if page_url:
+        path = path_of(page_url)
+        if len(prefix) > 1 and path.startswith(prefix):
+            path = path[len(prefix) - 1 :]
+        if path.startswith(tracking.exclude_paths):
+            return "exclude_paths"
+        # Behind the prefix of a language lie the same pages, as for the middleware.
+        language, slash, rest = path[1:].partition("/")
+        if slash and language.lower() in languages() and f"/{rest}".startswith(tracking.exclude_paths):
+            return "exclude_paths"
     return None
 
 
@@ -164,19 +148,19 @@ def clean_event(event_type: str, fields: dict[str, Any], data: dict[str, Any]) -
     for name in _IDS:
         text = fields.get(name)
         if type(text) is str:
-            fields[name] = scrub_email(text)
+            fields[name] = scrub_id(text)
     items = fields.get("items")
-    if items is not None and any("@" in item.product_id or "@" in (item.variant_id or "") for item in items):
-        fields["items"] = [
-            msgspec.structs.replace(
-                item,
-                product_id=scrub_email(item.product_id),
-                variant_id=item.variant_id and scrub_email(item.variant_id),
-            )
-            for item in items
-        ]
+    if items is not None:
+        fields["items"] = [_item(item) for item in items]
     if data:
         _clean_data(event_type, data)
+
+
+def _item(item: EventItem) -> EventItem:
+    product_id, variant_id = scrub_id(item.product_id), item.variant_id and scrub_id(item.variant_id)
+    if product_id == item.product_id and variant_id == item.variant_id:
+        return item
+    return msgspec.structs.replace(item, product_id=product_id, variant_id=variant_id)
 
 
 def _clean_data(event_type: str, data: dict[str, Any]) -> None:
@@ -184,8 +168,10 @@ def _clean_data(event_type: str, data: dict[str, Any]) -> None:
     if only is not None:
         for key in [key for key in data if key not in only]:
             del data[key]
-        if isinstance(data.get("fields"), list | dict):
-            data["fields"] = len(data["fields"])
+        for key in list(data):
+            data[key] = _plain(key, data[key])
+            if data[key] is None:
+                del data[key]
     for key in list(data):
         value = data[key]
         if type(value) is str:
@@ -199,19 +185,47 @@ def _clean_data(event_type: str, data: dict[str, Any]) -> None:
             data[name] = data.pop(key)
 
 
+def _plain(key: str, value: Any) -> Any:
+    """What a form or a click may say under an allowed key: a number or a short word, None for nothing.
+
+    An allowed key is no allowed value: a script of the shop may put what was typed anywhere.
+    """
+    if key in _COUNTS:
+        if isinstance(value, list | dict):
+            return len(value)
+        if isinstance(value, str):
+            value = value.strip()
+            return int(value) if len(value) <= 9 and value.isascii() and value.isdigit() else None
+        return None if isinstance(value, bool) else value
+    if isinstance(value, list | dict):
+        return None
+    if key in _LABELS and isinstance(value, str) and not _LABEL.fullmatch(value):
+        return None
+    return value
+
+
+_COUNTS = frozenset(("fields", "field_count", "fields_count", "duration_ms"))
+_LABELS = frozenset(("stage", "step"))
+_LABEL = re.compile(r"[A-Za-z][A-Za-z_-]{0,23}\d{0,2}")
+
+
 def _text(key: str, value: str) -> str:
     if key in _ADDRESSES or value.startswith(("http://", "https://")):
         return clean_url(value)
     return scrub(value)
 
 
-def _inside(key: str, value: Any) -> Any:
-    if type(value) is str:
+def _inside(key: str, value: Any, depth: int = MAX_DEPTH) -> Any:
+    """A value with every text inside cleaned; what lies more than `depth` levels deep becomes `[too deep]`."""
+    kind = type(value)
+    if kind is str:
         return _text(key, value)
-    if type(value) is dict:
-        return {scrub(name): _inside(name, inner) for name, inner in value.items()}
-    if type(value) is list:
-        return [_inside(key, inner) for inner in value]
+    if kind is dict or kind is list:
+        if depth == 0:
+            return TOO_DEEP
+        if kind is dict:
+            return {scrub(name): _inside(name, inner, depth - 1) for name, inner in value.items()}
+        return [_inside(key, inner, depth - 1) for inner in value]
     return scrub_value(value)
 
 
@@ -219,20 +233,30 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def clean_payload(raw: bytes) -> bytes:
+def clean_payload(raw: bytes, reason: str = "") -> bytes:
     """One refused event of a browser as it may be kept for a replay: the same rules, applied to what is no event yet.
 
-    What is no object of JSON is kept as scrubbed text, with every query string cut off.
+    What is no JSON is kept as scrubbed text, with every query string cut off. Where `reason` says that nobody knows
+    what the event is (`unknown_type`, `not_an_object`), keys are kept, the facts about products, and of other values
+    the kind alone: which of them somebody typed into a form cannot be told. Of one that is too large, or nested deeper
+    than can be read, the same of its first KiB, as text.
     """
+    if reason == "too_large":
+        return _cut(raw)
     try:
         wire = _decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _without_queries(scrub(raw.decode("utf-8", "replace"))).encode()
+    except RecursionError:
+        return _cut(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _QUERY.sub("?", scrub(raw.decode("utf-8", "replace"))).encode()
     if not isinstance(wire, dict):
-        return _encode(scrub_value(wire))
+        return _encode(_shape(wire))
     event_type = wire.get("event_type", wire.get("event"))
     if not isinstance(event_type, str):
         event_type = ""
+    if reason == "unknown_type":
+        return _encode(_shape(wire))
+    only = _ONLY.get(event_type)
     kept: dict[str, Any] = {}
     for key, value in wire.items():
         name = scrub(key)
@@ -240,24 +264,85 @@ def clean_payload(raw: bytes) -> bytes:
             value = dict(value)
             _clean_data(event_type, value)
             kept[name] = value
+        elif only is not None and key not in _ENVELOPE:
+            if key in only and (plain := _plain(key, value)) is not None:
+                kept[name] = _inside(key, plain)
+        elif only is not None and isinstance(value, dict | list):
+            continue
         elif key in _IDS and isinstance(value, str):
-            kept[name] = scrub_email(value)
+            kept[name] = scrub_id(value)
         elif key == "referrer" and isinstance(value, str):
             page = wire.get("page_url")
             host = host_of(page) if isinstance(page, str) else None
             kept[name] = clean_url(value, own=host, foreign=host is None)
-        elif event_type in _ONLY and key not in _ENVELOPE and key not in _ONLY[event_type]:
-            continue
         else:
             kept[name] = _inside(key, value)
     return _encode(kept)
 
 
 _ENVELOPE = frozenset(("event_type", "event", "event_id", "timestamp", "page_url", *_FREE_TEXT))
+# What an event of a type that is not known yet may say: no key that a field of a form would have.
+_FACTS = frozenset(
+    (
+        *(
+            "event_type",
+            "event",
+            "event_id",
+            "timestamp",
+            "page_url",
+            "session_id",
+            "page_view_id",
+            "search_id",
+            "rec_id",
+        ),
+        *("placement", "product_id", "item_id", "variant_id", "order_id", "transaction_id", "quantity", "price"),
+        *("unit_price", "currency", "position", "index"),
+    )
+)
 
 
-def _without_queries(text: str) -> str:
-    return _QUERY.sub("?", text)
+def _shape(value: Any, key: str = "", depth: int = MAX_DEPTH) -> Any:
+    """Keys, the facts above, and of any other value its kind: `[text]` or `[number]`."""
+    if isinstance(value, dict | list):
+        if depth == 0:
+            return TOO_DEEP
+        if isinstance(value, dict):
+            return {scrub(name): _shape(inner, name, depth - 1) for name, inner in value.items()}
+        return [_shape(inner, "", depth - 1) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if key in _FACTS and len(text := str(value)) <= MAX_ADDRESS:
+        if isinstance(value, str):
+            return scrub_id(text) if key.endswith("_id") else _text(key, text)
+        return scrub_value(value)
+    return "[text]" if isinstance(value, str) else "[number]"
+
+
+MAX_CUT = 1024
+"""Bytes that are looked at of an event that is too large."""
+
+
+def _cut(raw: bytes) -> bytes:
+    """The beginning of an event as text, with its keys and its type and without any other value."""
+    last = ""
+
+    def masked(found: re.Match[str]) -> str:
+        nonlocal last
+        text, is_key = found["text"], bool(found["colon"])
+        if text is None:
+            return "[number]"
+        if is_key:
+            last = text
+            return f'"{scrub(text)}"{found["colon"]}'
+        return f'"{scrub(text)}"' if last in ("event_type", "event") else '"[text]"'
+
+    text = raw[:MAX_CUT].decode("utf-8", "replace")
+    whole = _TOKEN.sub(masked, text)
+    # What was open at the cut is half a value.
+    return whole.rpartition('"')[0].encode() if whole.count('"') % 2 else whole.encode()
+
+
+_TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"(?P<colon>\s*:)?|-?\d[\d.eE+-]*')
 
 
 _QUERY = re.compile(r"\?[^\s\"'<>]*")
