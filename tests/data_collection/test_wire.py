@@ -3,6 +3,7 @@
 import json
 import string
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -198,8 +199,51 @@ def test_a_given_id_is_kept():
 
 
 def test_without_an_id_it_follows_from_the_batch():
-    event = check({"event_type": "page_view"}, index=3, batch_id="batch-456")
-    assert event.event_id == str(uuid.uuid5(NAMESPACE, "batch-456:3"))
+    event = check({"event_type": "page_view", "session_id": "s"}, index=3, batch_id="batch-456")
+    assert event.event_id == str(uuid.uuid5(NAMESPACE, "batch:1:s:9:batch-456:1:3"))
+
+
+def ids_of_a_batch(*, session_id=None, sender=None, index=0, batch_id="batch-1", **more):
+    event = {"event_type": "page_view", "session_id": session_id, **more}
+    return check(event, context=replace(CONTEXT, sender=sender), index=index, batch_id=batch_id).event_id
+
+
+def test_two_clients_that_count_their_batches_keep_their_events():
+    found = [
+        ids_of_a_batch(session_id="a"),
+        ids_of_a_batch(session_id="b"),
+        ids_of_a_batch(session_id="a", batch_id="batch-2"),
+        ids_of_a_batch(session_id="a", index=1),
+        ids_of_a_batch(sender="v1"),
+        ids_of_a_batch(sender="v2"),
+        ids_of_a_batch(session_id="a", event_id="1"),
+        ids_of_a_batch(session_id="b", event_id="1"),
+        # The same characters, cut at other places.
+        ids_of_a_batch(session_id="a1", batch_id="1", index=1),
+        ids_of_a_batch(session_id="a", batch_id="11", index=1),
+        ids_of_a_batch(session_id="a:1:1", event_id="1"),
+        ids_of_a_batch(session_id="a", event_id="1:1:1"),
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_a_retry_is_known_though_a_cookie_came_in_between():
+    assert ids_of_a_batch(session_id="a", sender="no cookie yet") == ids_of_a_batch(session_id="a", sender="v1")
+    assert ids_of_a_batch(sender="v1") == ids_of_a_batch(sender="v1")
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ([{"session_id": "a"}, {"session_id": "b"}], "a"),
+        ([{}, {"session_id": ["x"]}, {"session_id": " b "}], "b"),
+        ([{"session_id": "x" * 129}, 5, {"session_id": 7}], "7"),
+        ([], None),
+        ([{}], None),
+    ],
+)
+def test_the_session_of_a_batch(events, found):
+    assert wire.session_of(wire.parse(json.dumps({"events": events}).encode())) == found
 
 
 def test_without_a_batch_it_is_fresh():

@@ -27,7 +27,7 @@ from ml_models.core.ids import MAX_ID, uuid7
 from ml_models.core.money import to_minor
 from ml_models.data_collection.privacy import clean_event
 
-__all__ = ["Batch", "Context", "parse", "parse_time", "validate"]
+__all__ = ["Batch", "Context", "parse", "parse_time", "session_of", "validate"]
 
 MAX_KEYS = 25
 """Custom keys of one event; count."""
@@ -107,6 +107,8 @@ class Context:
     is_bot: bool = False
     bot_reason: str | None = None
     consent: str | None = None
+    sender: str | None = None
+    """Who sends, as far as events without an id and without a session go; see `_event_id`."""
     max_event: int = 16_384
     """Largest event; bytes of JSON."""
 
@@ -124,9 +126,27 @@ def parse(body: bytes) -> Batch:
         sent_at = None  # without it the events' own times are taken as they are
     batch_id = str(meta.batch_id) if isinstance(meta.batch_id, str | int) and str(meta.batch_id) else None
     if batch_id is not None and not _BATCH_ID.fullmatch(batch_id):
-        # Only such ids may stand in `batch_id + ":" + index`; "purchase:default" would forge the id of an order.
         batch_id = hashlib.sha256(batch_id.encode()).hexdigest()
     return Batch(request.events, batch_id, sent_at)
+
+
+class _Session(msgspec.Struct):
+    session_id: Any = None
+
+
+_session = msgspec.json.Decoder(_Session)
+
+
+def session_of(batch: Batch) -> str | None:
+    """The session that the first event with one names, None where none does or the batch begins with broken ones."""
+    for raw in batch.events[:5]:
+        try:
+            found = _text(_session.decode(raw).session_id, "session_id", _FIELDS["session_id"][2])
+        except (*_BROKEN, InvalidEvent):  # refused with its reason where events are read
+            continue
+        if found:
+            return found
+    return None
 
 
 _OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -196,7 +216,7 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
     session_id = fields.get("session_id")  # as the client wrote it: an id derived from it must not change
     clean_event(event_type, fields, data)
     return Event(
-        event_id=_event_id(wire.get("event_id"), session_id, batch, index),
+        event_id=_event_id(wire.get("event_id"), session_id or context.sender, batch, index),
         event_type=event_type,
         event_time=_event_time(wire.get("timestamp"), context, batch, data),
         received_at=context.received_at,
@@ -258,7 +278,13 @@ def _lift(data: dict[str, Any], fields: dict[str, Any]) -> None:
             fields.setdefault(name, cleaned)
 
 
-def _event_id(given: object, session_id: str | None, batch: Batch, index: int) -> str:
+def _event_id(given: object, sender: str | None, batch: Batch, index: int) -> str:
+    """The id of an event: the client's where it is a UUID of its own making, else one that follows from the batch.
+
+    `sender`, the session or else the visitor, is part of what follows: two clients that both call a batch "batch-1"
+    must not take each other's events for repeats, and nobody may use up ids that another's events will have. Each part
+    stands behind its length, so no two triples give one name, and none gives the name of an order.
+    """
     if given is not None:
         if type(given) is str and _OWN_ID.fullmatch(given):
             return given  # what the tracker sends
@@ -269,11 +295,14 @@ def _event_id(given: object, session_id: str | None, batch: Batch, index: int) -
         if parsed is not None and parsed.version in (4, 7):
             return str(parsed)
         # Derived ids (version 5) name orders; a client that could choose one could take an order's place in the lake.
-        # With the session: clients that count 1, 2, 3 must not take each other's events for repeats.
-        return str(uuid.uuid5(NAMESPACE, f"client:{session_id or ''}:{str(given)[:MAX_STRING]}"))
+        return _named("client", sender or "", str(given)[:MAX_STRING])
     if batch.batch_id is not None:
-        return str(uuid.uuid5(NAMESPACE, f"{batch.batch_id}:{index}"))
+        return _named("batch", sender or "", batch.batch_id, str(index))
     return uuid7()
+
+
+def _named(kind: str, *parts: str) -> str:
+    return str(uuid.uuid5(NAMESPACE, ":".join((kind, *(f"{len(part)}:{part}" for part in parts)))))
 
 
 def _event_time(given: object, context: Context, batch: Batch, data: dict[str, Any]) -> datetime:
