@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+from django.conf import settings as host  # a lazy object: nothing is read before it is asked
 from django.core.signals import setting_changed
 
 from ml_models.core.errors import ConfigError
@@ -354,9 +355,7 @@ def read() -> tuple[MLSettings, list[Problem]]:
 def languages() -> frozenset[str]:
     """Codes of the host's `LANGUAGES` in lower case, as they may stand first in a path."""
     global _languages
-    from django.conf import settings
-
-    named = settings.LANGUAGES
+    named = host.LANGUAGES
     if _languages[0] is not named:
         _languages = (named, frozenset(str(code).lower() for code, _ in named))
     return _languages[1]
@@ -367,9 +366,7 @@ _languages: tuple[object, frozenset[str]] = (None, frozenset())
 
 def secret_keys() -> tuple[str | bytes, ...]:
     """`SECRET_KEY`, then `SECRET_KEY_FALLBACKS`."""
-    from django.conf import settings
-
-    return (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return (host.SECRET_KEY, *host.SECRET_KEY_FALLBACKS)
 
 
 def foreign_names() -> dict[str, str]:

@@ -103,7 +103,7 @@ def test_two_users_of_one_device_are_never_merged(client, send, recorded, users)
 
 def test_who_planted_the_guests_cookie_does_not_become_the_user(client, send, recorded, users):
     ada, _ = users
-    send(VIEW)
+    send(VIEW, headers={"User-Agent": "Firefox"})
     planted = client.cookies["_ml"].value
     login(client, ada)
     send({**VIEW, "product_id": "8"})

@@ -37,7 +37,7 @@ PEOPLE = {
     ),
     # A browser with a crawler's name in its own.
     "Mozilla/5.0 (Linux; Android 10; Redmi Note 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/100.0.0.0 Mobile "
-    "Safari/537.36 SogouMobileBrowser/5.30.16": ("mobile", "Sogou Explorer 5", "Android 10"),
+    "Safari/537.36 SogouMobileBrowser/5.30.16": ("mobile", "Chrome Mobile 100", "Android 10"),
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 "
     "Safari/605.1.15 (Technology Preview)": ("desktop", "Safari 17", "Mac OS X 10"),
     "okhttp/4.12.0": ("other", "okhttp 4", None),  # the library of Android apps

@@ -330,19 +330,20 @@ def _cut(raw: bytes) -> bytes:
         nonlocal last
         text, is_key = found["text"], bool(found["colon"])
         if text is None:
-            return "[number]"
+            return "" if found["half"] else "[number]"
         if is_key:
             last = text
             return f'"{scrub(text)}"{found["colon"]}'
         return f'"{scrub(text)}"' if last in ("event_type", "event") else '"[text]"'
 
-    text = raw[:MAX_CUT].decode("utf-8", "replace")
-    whole = _TOKEN.sub(masked, text)
-    # What was open at the cut is half a value.
-    return whole.rpartition('"')[0].encode() if whole.count('"') % 2 else whole.encode()
+    return _TOKEN.sub(masked, raw[:MAX_CUT].decode("utf-8", "replace")).encode()
 
 
-_TOKEN = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"(?P<colon>\s*:)?|-?\d[\d.eE+-]*')
+_TOKEN = re.compile(
+    r'"(?P<text>(?:[^"\\]|\\.)*)"(?P<colon>\s*:)?'
+    r'|(?P<half>"(?:[^"\\]|\\.)*\\?\Z)'  # open at the cut
+    r"|-?\d[\d.eE+-]*"
+)
 
 
 _QUERY = re.compile(r"\?[^\s\"'<>]*")
