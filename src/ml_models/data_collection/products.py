@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.apps import apps
-from django.db.models import ForeignKey, Model
+from django.db.models import ForeignKey, ForeignObjectRel, Model
 
 from ml_models.settings import get_settings
 
@@ -88,7 +88,7 @@ def _variant_id(instance: Model, model: type[Model]) -> str | None:
     variants = _section().get("variants") or {}
     name, path = str(variants.get("path", "")).removesuffix("[]"), variants.get("id", "pk")
     for relation in model._meta.get_fields():
-        named = relation.get_accessor_name() if relation.auto_created and not relation.concrete else relation.name
+        named = relation.get_accessor_name() if isinstance(relation, ForeignObjectRel) else relation.name
         if named == name and isinstance(instance, relation.related_model or ()):
             value = instance
             for part in str(path).split("."):
