@@ -82,10 +82,11 @@ def process_training_data_task() -> dict[str, Any]:
 
     Money first: neither traffic nor a spool that cannot be read must hold it up. The spool is worked on for
     `flush_interval`; what is left is the next run's. Any number may run at once: of two that read the same events, one
-    commits and the other starts over. Raises the first failure, after every step was tried. The answer has `trouble`,
-    in words, where Redis is away.
+    commits and the other starts over. Raises the first failure, whatever its kind, after every step was tried. The
+    answer has `trouble`, in words, where Redis is away.
     """
-    from ml_models.core.errors import MLError
+    from django.db import close_old_connections
+
     from ml_models.data_collection.outage import settle
     from ml_models.data_collection.outbox_drain import drain_outbox
     from ml_models.data_collection.process import process_events
@@ -99,12 +100,17 @@ def process_training_data_task() -> dict[str, Any]:
         "events": lambda: process_events(seconds=seconds),
     }
     done: dict[str, Any] = {}
-    failures: list[MLError] = []
+    failures: list[Exception] = []
     for name, step in steps.items():
         try:
             done[name] = _plain(step())
-        except MLError as error:
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # a shop's table may raise anything, and the other steps do not need it
+            where = not isinstance(error, MLError)  # ours are sentences with the remedy in them
+            logger.error("Step %s of ml.process_training_data failed: %s", name, error, exc_info=where)
             failures.append(error)
+            close_old_connections()  # the next step must not ask through a connection that broke
     if failures:
         raise failures[0]
     trouble = settle()

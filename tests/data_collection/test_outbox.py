@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from ml_models import signals
 from ml_models.adapters import build
 from ml_models.adapters.catalogue import DjangoCatalogue, MemoryCatalogue
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core import clock
-from ml_models.core.errors import CommitConflict
+from ml_models.core.errors import CommitConflict, StoreError
 from ml_models.core.event import EventType, purchase_id
 from ml_models.core.ports import Order, OrderItem
 from ml_models.data_collection import counters, outbox
@@ -385,8 +385,8 @@ def test_a_row_committed_late_with_a_low_number_is_not_passed_over(unmapped):
     assert {row["order_id"] for row in rows(unmapped)} == {"1", "2"}
 
 
-def test_the_task_goes_on_where_one_step_fails(recorded, lake, monkeypatch):
-    from ml_models.core.errors import StoreError
+@pytest.mark.parametrize("error", [StoreError("The shop's table is away."), OperationalError("it is away")])
+def test_the_task_goes_on_where_one_step_fails(recorded, lake, monkeypatch, caplog, error):
     from ml_models.data_collection import sync
     from ml_models.tasks import process_training_data_task
 
@@ -395,10 +395,26 @@ def test_the_task_goes_on_where_one_step_fails(recorded, lake, monkeypatch):
     recorded.events  # noqa: B018  (to the spool)
 
     def fails():
-        raise StoreError("The shop's table is away.")
+        raise error
 
     monkeypatch.setattr(sync, "sync_orders", fails)
     build.override(catalogue=MemoryCatalogue(orders=[bought()]))
-    with pytest.raises(StoreError, match="away"):
+    with pytest.raises(type(error), match="away"):
         process_training_data_task()
     assert [row["event_type"] for row in rows(lake)] == ["cart_add", "purchase"]
+    assert "Step orders of ml.process_training_data failed" in caplog.text
+
+
+def test_a_workers_time_limit_ends_the_task_at_once(recorded, lake, monkeypatch):
+    from celery.exceptions import SoftTimeLimitExceeded
+
+    from ml_models.data_collection import process, sync
+    from ml_models.tasks import process_training_data_task
+
+    def late():
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(sync, "sync_orders", late)
+    monkeypatch.setattr(process, "process_events", lambda **options: pytest.fail("it went on"))
+    with pytest.raises(SoftTimeLimitExceeded):
+        process_training_data_task()
