@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ml_models.core.ids import MAX_ID
+from ml_models.core.ids import MAX_ID, MAX_VISITOR
 
 __all__ = [
     "Erasure",
@@ -115,7 +115,7 @@ class Promotion(models.Model):
 class OnlineInteraction(models.Model):
     """Recent interactions per visitor, for the next answer; bounded per visitor, older rows are trimmed."""
 
-    visitor = models.CharField(max_length=160)
+    visitor = models.CharField(max_length=MAX_VISITOR)
     item_id = models.CharField(max_length=MAX_ID)
     event_type = models.CharField(max_length=32)
     at = UtcDateTimeField()
@@ -131,7 +131,7 @@ class OnlineInteraction(models.Model):
 class UserProfile(models.Model):
     """What the lake says about one visitor, for reading online by key in one query."""
 
-    visitor = models.CharField(max_length=160, primary_key=True)
+    visitor = models.CharField(max_length=MAX_VISITOR, primary_key=True)
     updated_at = UtcDateTimeField()
     first_seen = UtcDateTimeField(null=True)
     last_seen = UtcDateTimeField(null=True)

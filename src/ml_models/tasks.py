@@ -78,15 +78,17 @@ def _task(name: str) -> Callable[[Callable[..., Any]], Any]:
 
 @_task("ml.process_training_data")
 def process_training_data_task() -> dict[str, Any]:
-    """Bring the outbox into the lake, read new orders and bring the spool into the lake.
+    """Bring the outbox into the lake, read new orders, bring the spool into the lake; then profiles, product figures.
 
     Money first: neither traffic nor a spool that cannot be read must hold it up. The spool is worked on for
     `flush_interval`; what is left is the next run's. Any number may run at once: of two that read the same events, one
-    commits and the other starts over. Raises the first failure, whatever its kind, after every step was tried. The
-    answer has `trouble`, in words, where Redis is away.
+    commits and the other starts over. Profiles and product figures come when they are due (`data_collection.figures`),
+    and are missing in the answer of the other runs. Raises the first failure, whatever its kind, after every step was
+    tried. The answer has `trouble`, in words, where Redis is away.
     """
     from django.db import close_old_connections
 
+    from ml_models.data_collection.figures import refresh_products, refresh_profiles
     from ml_models.data_collection.outage import settle
     from ml_models.data_collection.outbox_drain import drain_outbox
     from ml_models.data_collection.process import process_events
@@ -98,12 +100,15 @@ def process_training_data_task() -> dict[str, Any]:
         "outbox": drain_outbox,
         "orders": sync_orders,
         "events": lambda: process_events(seconds=seconds),
+        "profiles": refresh_profiles,
+        "products": refresh_products,
     }
     done: dict[str, Any] = {}
     failures: list[Exception] = []
     for name, step in steps.items():
         try:
-            done[name] = _plain(step())
+            if (result := step()) is not None:
+                done[name] = _plain(result)
         except SoftTimeLimitExceeded:
             raise
         except Exception as error:  # a shop's table may raise anything, and the other steps do not need it
@@ -236,10 +241,11 @@ def generate_report_task() -> list[str]:
 
 @_task("ml.cleanup_old_data")
 def cleanup_old_data_task() -> dict[str, Any]:
-    """Drop behavioural events older than `ML_DATA_COLLECTION["retention_days"]`."""
+    """Drop behavioural events older than `ML_DATA_COLLECTION["retention_days"]`, and what profiles say of them."""
     from ml_models.data_collection.retention import apply_retention
+    from ml_models.data_collection.user_profile import collect_profiles
 
-    return {"retention": _plain(apply_retention())}
+    return {"retention": _plain(apply_retention()), "profiles": _plain(collect_profiles())}
 
 
 def _said(record: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from django.utils.timezone import get_default_timezone
 
 from ml_models import tasks
 from ml_models.adapters.lease import Lease
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.schedule import Times, schedule
 from ml_models.settings import get_settings
@@ -158,7 +159,7 @@ class Worker:
         from ml_models.orm import SyncState
 
         now = clock.now()
-        row = SyncState.objects.filter(pk="worker").first()
+        row = primary(SyncState).filter(pk="worker").first()
         kept = {} if row is None else row.data
         self._began = {name: datetime.fromisoformat(text) for name, text in kept.get("began", {}).items()}
         self._new = set(kept.get("new", ()))

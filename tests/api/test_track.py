@@ -435,3 +435,26 @@ def test_a_letter_that_is_still_wrong_stays(send, recorded):
     send({"event_type": "nonsense"})
     with pytest.raises(InvalidEvent):
         collector.rebuild(recorded.dead.letters[0])
+
+
+@pytest.mark.parametrize(
+    ("catalog", "currency"),
+    [
+        ({}, None),
+        ({"product": None}, None),
+        ({"product": {"fields": None}, "currency": "usd"}, "USD"),
+        ({"product": {"fields": {"currency": None}}}, None),
+        ({"product": {"fields": {"currency": "currency"}}, "currency": "EUR"}, "EUR"),
+        ({"product": {"fields": {"currency": {"value": "JPY"}}}}, "JPY"),
+        ({"product": {"fields": {"currency": {"in": {"value": "EUR"}, "out": {"value": "CHF"}}}}}, "EUR"),
+        ({"product": {"fields": {"currency": {"in": {"value": "EUR"}, "out": {"value": "CHF"}}}}, "tax": "out"}, "CHF"),
+        ({"product": {"fields": {"currency": {"in": "currency", "out": "currency"}}}, "currency": "EUR"}, "EUR"),
+        ({"product": {"fields": {"currency": {"call": "shop.money.currency"}}}, "currency": "EUR"}, "EUR"),
+    ],
+)
+def test_a_price_is_in_the_shops_currency_however_the_mapping_names_it(send, recorded, settings, catalog, currency):
+    settings.ML_CATALOG = catalog
+    recorded.install()
+    assert send({**VIEW, "price": 1200}).status_code == 200
+    (event,) = recorded.events
+    assert (event.currency, event.unit_price) == (currency, 1200 if currency == "JPY" else 120_000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_models.core.money import exponent, to_minor
+from ml_models.core.money import exponent, pieces, to_minor
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ from ml_models.core.money import exponent, to_minor
 )
 def test_known_amounts(amount, currency, minor):
     assert to_minor(amount, currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("quantity", "count"), [("2.000", 2), ("0.5", 1), ("2.5", 3), ("0", 0), ("-1", -1), ("-0.5", -1), ("1e3", 1000)]
+)
+def test_whole_pieces(quantity, count):
+    assert pieces(Decimal(quantity)) == count
 
 
 @pytest.mark.parametrize("amount", ["abc", "", "NaN", "inf", "-Infinity", "1e30", "1_000", True, float("nan"), 10**17])

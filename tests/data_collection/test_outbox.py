@@ -11,16 +11,19 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from ml_models import signals
 from ml_models.adapters import build
 from ml_models.adapters.catalogue import DjangoCatalogue, MemoryCatalogue
+from ml_models.adapters.dead_letters import DeadLetters, Replayed
 from ml_models.adapters.event_store_memory import MemoryEventStore
 from ml_models.core import clock
-from ml_models.core.errors import CommitConflict, StoreError
+from ml_models.core.errors import CommitConflict, InvalidEvent, StoreError
 from ml_models.core.event import EventType, purchase_id
 from ml_models.core.ports import Order, OrderItem
-from ml_models.data_collection import counters, outbox
+from ml_models.data_collection import counters, outbox, wire
 from ml_models.data_collection.events import EventTracker
+from ml_models.data_collection.facts import read
 from ml_models.data_collection.identity import Identity, sign
 from ml_models.data_collection.order_events import refund_id, seen_id
 from ml_models.data_collection.outbox_drain import drain_outbox
+from ml_models.data_collection.replay import replay_dead_letters
 from ml_models.data_collection.sync import sync_orders
 from ml_models.orm import OutboxEvent
 from tests.shop import models as shop
@@ -198,6 +201,50 @@ def test_a_row_that_cannot_be_read_is_a_dead_letter_and_holds_nothing_up(unmappe
     assert [letter.reason for letter in recorded.dead.letters] == ["not_msgpack"]
 
 
+# -- what the shop's code gets wrong ------------------------------------------------------------------
+
+
+def test_a_wrong_field_costs_the_field_and_not_the_order(unmapped, caplog):
+    items = [
+        {"product": shop.Product(pk=1), "quantity": Decimal("2.000"), "price": Decimal("-3.50")},
+        {"product_id": 2, "quantity": "many", "price": "1.25"},
+        {"product_id": 3, "quantity": Decimal("0.500"), "price": Decimal("8.00")},
+        {"quantity": 1},
+    ]
+    assert signals.emit_purchase(None, 77, items=items, currency="€", user_id=5, gift_note="x" * 5000)
+    assert outbox.waiting() == 1
+    drain_outbox()
+    (row,) = rows(unmapped)
+    assert (row["order_id"], row["user_id"], row["currency"]) == ("77", "5", None)
+    lines = [(item["product_id"], item["quantity"], item["unit_price"]) for item in row["items"]]
+    assert lines == [("1", 2, None), ("2", 1, 125), ("3", 1, 400)]
+    assert "gift_note" not in row["data"]
+    assert "Order 77 is kept without what is not valid in it" in caplog.text
+    assert counters.snapshot() == {"order.fields_left_out": 5}
+
+
+def test_an_order_that_cannot_be_understood_is_a_dead_letter_until_the_fix(unmapped, recorded, tmp_path, monkeypatch):
+    letters = DeadLetters(tmp_path / "dead")
+    recorded.install(event_store=unmapped, dead_letters=letters)
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "MAX_ITEMS_SERVER", -1)  # a fault of ours, say
+        patch.setattr(wire, "_money", lambda fields, context: refuse())
+        assert signals.emit_purchase(None, 77, items=[{"product_id": 1, "price": "2.50"}], user_id=5) is None
+    assert (outbox.waiting(), counters.snapshot()) == (0, {"rejected.wrong_value": 1})
+    (letter,) = letters
+    assert (letter.reason, letter.context["user_id"], letter.context["source"]) == ("wrong_value", "5", "server")
+    assert replay_dead_letters() == Replayed(accepted=1, refused=0)
+    assert list(letters) == []
+    drain_outbox()
+    (row,) = rows(unmapped)
+    assert (row["event_id"], row["source"], row["user_id"]) == (purchase_id("default", "77"), "outbox", "5")
+    assert (row["items"][0]["unit_price"], json.loads(row["data"])["meaning"]) == (250, "purchase")
+
+
+def refuse():
+    raise InvalidEvent("wrong_value", "currency")
+
+
 # -- beside a mapped table ----------------------------------------------------------------------------
 
 
@@ -312,6 +359,61 @@ def test_a_refund_of_a_line_becomes_that_of_the_order(lake, moment):
     sync_orders(catalogue=catalogue)
     (refund,) = rows(lake, "refund")
     assert (refund["revision"], [i["product_id"] for i in refund["items"]]) == (1, ["p1", "p2"])
+
+
+def refunded_lines(lake, catalogue, currency="EUR", **changes):
+    catalogue.all_orders.append(bought(currency=currency, **changes))
+    drain_outbox(catalogue=catalogue)
+    (refund,) = rows(lake, "refund")
+    assert refund["currency"] == currency
+    return [(i["product_id"], i["variant_id"], i["quantity"], i["unit_price"]) for i in refund["items"]]
+
+
+@pytest.mark.parametrize(("currency", "minor"), [("JPY", 1200), ("EUR", 120_000), ("KWD", 1_200_000)])
+def test_a_refund_is_in_the_money_of_its_order(lake, currency, minor):
+    """The call names no currency, and the shop's default is another: prices are those of the order."""
+    line = OrderItem(product_id="p1", quantity=3, unit_price=Decimal(1200))
+    back = [{"product_id": "p1", "quantity": 2, "price": 1200}, {"product_id": "unknown", "price": 1200}]
+    signals.emit_refund(None, "1", items=back)
+    found = refunded_lines(lake, MemoryCatalogue(), currency, items=(line,))
+    assert found == [("p1", None, 2, minor), ("unknown", None, 1, minor)]
+
+
+def test_a_refund_names_variants_and_prices_as_the_order_has_them(lake):
+    lines = (
+        OrderItem(product_id="shirt", variant_id="red", quantity=2, unit_price=Decimal(10)),
+        OrderItem(product_id="shirt", variant_id="blue", quantity=1, unit_price=Decimal(12)),
+        OrderItem(product_id="cup", quantity=1, unit_price=Decimal(5)),
+    )
+    catalogue = MemoryCatalogue(variants={"red": "shirt", "blue": "shirt", "cup-big": "cup"})
+    back = [
+        {"product_id": "blue", "quantity": 1},
+        {"product_id": "shirt", "quantity": 3},
+        {"product_id": "cup-big", "quantity": 1},
+    ]
+    signals.emit_refund(None, "1", items=back)
+    assert refunded_lines(lake, catalogue, items=lines) == [
+        ("shirt", "blue", 1, 1200),
+        ("shirt", "red", 2, 1000),
+        ("shirt", None, 1, None),  # more than the order has
+        ("cup", None, 1, 500),
+    ]
+
+
+def test_an_order_refunded_as_a_whole_stays_what_the_table_says(lake, caplog):
+    """The purchase is the table's; what came back is taken out of the figures."""
+    catalogue = MemoryCatalogue(orders=[bought()])
+    sync_orders(catalogue=catalogue)
+    signals.emit_refund(None, "1")
+    drain_outbox(catalogue=catalogue)
+    assert "Order 1 was refunded by emit_refund and is paid in the shop's table, which overrules" in caplog.text
+    for _ in range(2):
+        (purchase,), (refund,) = rows(lake, "purchase"), rows(lake, "refund")
+        assert (purchase["revision"], json.loads(purchase["data"])["meaning"]) == (0, "purchase")
+        assert json.loads(refund["data"])["meaning"] == "refunded"
+        facts = read(lake.scan())
+        assert facts.of(facts.events).collect().is_empty()
+        sync_orders(catalogue=catalogue, full=True)
 
 
 # -- exactly once -------------------------------------------------------------------------------------

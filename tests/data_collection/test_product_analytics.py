@@ -70,6 +70,75 @@ def test_carts_purchases_revenue_and_conversion(add):
     assert (other.purchases_30d, other.revenue_30d_minor, other.data["30d"]["conversion"]) == (1, 100, None)
 
 
+def test_what_came_back_leaves_the_day_it_was_bought(add):
+    """Of 3 at 5.00, 2 come back at 4.00; of 2 without a price named, 1; all of the third product."""
+    lines = [
+        EventItem(product_id="p", quantity=3, unit_price=500),
+        EventItem(product_id="q", quantity=2, unit_price=333),
+        EventItem(product_id="r", unit_price=100),
+    ]
+    add("purchase", items=lines, currency="EUR", order_id="1", ago=timedelta(days=3))
+    back = [
+        EventItem(product_id="p", quantity=2, unit_price=400),
+        EventItem(product_id="q", quantity=1),
+        EventItem(product_id="r", quantity=5),
+    ]
+    add("refund", items=back, currency="EUR", order_id="1", user=None, is_bot=True)
+    collect_products()
+    found = get_stats(["p", "q", "r"])
+    week = {name: row.data["7d"] for name, row in found.items()}
+    assert (week["p"]["purchases"], week["p"]["quantity"], week["p"]["revenue_minor"]) == (1, 1, 1500 - 800)
+    assert (week["q"]["quantity"], week["q"]["revenue_minor"]) == (1, 333)
+    assert "r" not in week, "nothing of it was bought"
+    assert found["p"].data["1d"]["purchases"] == 0
+
+
+def test_a_refund_in_another_currency_gives_back_pieces_at_the_orders_price(add):
+    add("purchase", "p", quantity=4, unit_price=1000, currency="JPY", order_id="1")
+    add("refund", "p", quantity=1, unit_price=100_000, currency="EUR", order_id="1")
+    collect_products()
+    assert ProductStats.objects.get().revenue_30d_minor == 3000
+
+
+def test_lines_that_came_one_by_one_are_one_purchase(add):
+    """Of an imported invoice: 2 + 3 of one product, of which 3 came back, the oldest first."""
+    add("purchase", "p", quantity=2, unit_price=100, currency="EUR", order_id="1", ago=timedelta(hours=2))
+    add("purchase", "p", quantity=3, unit_price=100, currency="EUR", order_id="1", ago=timedelta(hours=1))
+    collect_products()
+    row = ProductStats.objects.get()
+    assert (row.purchases_30d, row.data["30d"]["quantity"], row.revenue_30d_minor) == (1, 5, 500)
+    add("refund", "p", quantity=3, unit_price=100, currency="EUR", order_id="1")
+    collect_products()
+    row = ProductStats.objects.get()
+    assert (row.purchases_30d, row.data["30d"]["quantity"], row.revenue_30d_minor) == (1, 2, 200)
+
+
+def test_a_variant_inside_an_order_is_its_product(add, settings):
+    class Shop:
+        def canonical(self, ids):
+            return {name: name.partition(":")[0] for name in ids}
+
+    lake = build.get_event_store()
+    settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "id"}}}
+    build.override(event_store=lake, catalogue=Shop())
+    add("product_view", "p:red")
+    lines = [EventItem(product_id=name, unit_price=100) for name in ("p:red", "p:blue", "p")]
+    add("purchase", items=lines, currency="EUR", order_id="1")
+    collect_products()
+    row = ProductStats.objects.get()
+    assert (row.item_id, row.views_30d, row.purchases_30d, row.revenue_30d_minor) == ("p", 1, 1, 300)
+
+
+def test_the_shops_own_line_totals_go_before_the_rounded_prices(add):
+    lines = [EventItem(product_id="p", quantity=3, unit_price=333), EventItem(product_id="q", unit_price=100)]
+    add("purchase", items=lines, currency="EUR", order_id="1", source="sync", data={"totals": [1000, None]})
+    add("purchase", items=lines, currency="EUR", order_id="2", source="outbox", data={"totals": [1, 1]})
+    add("purchase", items=lines, currency="EUR", order_id="3", source="sync", data={"totals": "none"})
+    collect_products()
+    found = get_stats(["p", "q"])
+    assert (found["p"].revenue_30d_minor, found["q"].revenue_30d_minor) == (1000 + 999 + 999, 300)
+
+
 def test_bots_count_where_the_shop_keeps_them(add, settings):
     add("product_view", "p")
     add("product_view", "p", is_bot=True)

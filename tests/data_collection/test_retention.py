@@ -18,6 +18,7 @@ from ml_models.core.keyed_ids import is_keyed, keyed_id
 from ml_models.data_collection.retention import apply_retention
 from ml_models.data_collection.user_profile import collect_profiles, get_profile
 from ml_models.orm import UserProfile
+from ml_models.tasks import cleanup_old_data_task
 from ml_models.testing.event_store import DAY, ids, make_event, put
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +100,14 @@ def test_profiles_follow_the_lake(store):
     assert get_profile("u:8").orders == 1
 
 
+def test_no_profile_outlives_the_clean_up(store):
+    put(store, [bought("order", user="8"), viewed("guest", user="9", days=0)])
+    collect_profiles()
+    assert profiles() == {"u:8": (1, 1), "u:9": (1, 0)}
+    assert cleanup_old_data_task()["profiles"]["full"]
+    assert profiles() == {f"u:{keyed_id('8', lake_keys()[0])}": (1, 1)}
+
+
 def test_nothing_due_leaves_the_profiles_alone(store):
     put(store, [viewed("view")])
     collect_profiles()
@@ -109,7 +118,9 @@ def test_nothing_due_leaves_the_profiles_alone(store):
 def test_the_command_says_what_it_did(store):
     put(store, [bought("order"), viewed("old", days=0), bought("past", user="8", source="import")])
     out = StringIO()
+    collect_profiles()
     call_command("ml_collect", "--cleanup", stdout=out)
+    assert sorted(profiles()) == sorted([f"u:{keyed_id('7', lake_keys()[0])}", "u:8"])
     assert "Older than 2025-03-20 00:00 UTC: 1 events dropped, 1 orders given keyed ids" in out.getvalue()
     call_command("ml_collect", "--cleanup", "--include-imported", stdout=out)
     assert "0 events dropped, 1 orders given keyed ids" in out.getvalue()

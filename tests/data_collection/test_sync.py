@@ -74,6 +74,27 @@ def test_yen_has_no_hundredths(moment, store):
     assert rows(store)[0]["items"][0]["unit_price"] == 1200
 
 
+def test_the_total_of_a_line_keeps_its_cents(moment, store):
+    """10.00 for 3 is 333 a piece and 1000 together; so are 300 sheets at 0.0333, 999 together and 900 by the piece."""
+    thirds = OrderItem(product_id="p1", quantity=3, unit_price=Decimal(10) / 3, total=Decimal(10))
+    sheets = OrderItem(product_id="p2", quantity=300, unit_price=Decimal("0.0333"))
+    plain = OrderItem(product_id="p3", quantity=2, unit_price=Decimal("1.50"))
+    sync(store, [order(items=(thirds, sheets, plain))])
+    (row,) = rows(store)
+    assert [item["unit_price"] for item in row["items"]] == [333, 3, 150]
+    assert json.loads(row["data"])["totals"] == [1000, 999, 300]
+    # In whichever order the shop gives its lines.
+    assert sync(store, [order(items=(plain, sheets, thirds))], full=True).unchanged == 1
+    cheaper = OrderItem(product_id="p1", quantity=3, unit_price=Decimal("9.99") / 3, total=Decimal("9.99"))
+    assert sync(store, [order(items=(cheaper, sheets, plain))], full=True).changed == 1
+    assert json.loads(rows(store)[0]["data"])["totals"] == [999, 999, 300]
+
+
+def test_where_pieces_times_price_is_the_total_nothing_is_added(moment, store):
+    sync(store, [order(items=(OrderItem(product_id="p", quantity=4, unit_price=Decimal("2.50"), total=Decimal(10)),))])
+    assert "totals" not in json.loads(rows(store)[0]["data"])
+
+
 def test_a_guest_is_a_key_and_never_an_address(moment, store):
     sync(store, [order(user_id=None, guest="abc123")])
     (row,) = rows(store)

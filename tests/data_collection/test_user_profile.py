@@ -10,6 +10,7 @@ from ml_models.core.event import Event, EventItem, purchase_id
 from ml_models.core.ids import uuid7
 from ml_models.core.lake_schema import to_frame
 from ml_models.core.ports import Product
+from ml_models.data_collection.order_events import refund_id
 from ml_models.data_collection.user_profile import collect_profiles, get_profile
 from ml_models.orm import SyncState, UserProfile
 
@@ -20,6 +21,9 @@ DAY = timedelta(days=1)
 
 class Shop:
     """Two categories; shoes cost 80 and 100, books 10."""
+
+    def __init__(self, **more):
+        self.products = {**self.products, **more}
 
     products = {
         "shoe": Product(id="shoe", category="Shoes", price=Decimal("80.00"), currency="EUR"),
@@ -194,20 +198,83 @@ def test_an_event_that_reached_the_lake_late_is_not_missed(add):
     assert get_profile("u:2").events == 1
 
 
-def test_a_cancelled_order_is_taken_back(add):
-    identity = purchase_id("default", "7")
-    add("purchase", "book", unit_price=1000, currency="EUR", order_id="7", event_id=identity)
+@pytest.mark.parametrize("meaning", ["cancelled", "refunded", "pending"])
+def test_an_order_that_no_longer_counts_is_taken_back(add, meaning):
+    order = {"product": "book", "unit_price": 1000, "currency": "EUR", "order_id": "7"}
+    order["event_id"] = purchase_id("default", "7")
+    add("product_view", "book", days=2)
+    add("purchase", **order)
     collect_profiles()
-    assert get_profile("u:1").orders == 1
-    add.clock.advance(hours=1)
-    add("product_view", "book")
-    add(
-        "purchase", "book", unit_price=1000, currency="EUR", order_id="7", event_id=identity, revision=1,
-        data={"meaning": "cancelled"},
-    )  # fmt: skip
-    collect_profiles()
+    assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (1, 1000)
+    add.clock.advance(days=3)
+    add("purchase", **order, revision=1, data={"meaning": meaning})
+    assert collect_profiles().visitors == 1
     assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (0, 0)
     assert get_profile("u:1").segment == "visitor"
+
+
+def test_a_customer_of_a_cancelled_order_alone_has_no_profile(add):
+    identity = purchase_id("default", "7")
+    add("purchase", "book", order_id="7", event_id=identity)
+    collect_profiles()
+    add.clock.advance(days=3)
+    add("purchase", "book", order_id="7", event_id=identity, revision=1, data={"meaning": "cancelled"})
+    assert collect_profiles().removed == 1
+    assert not UserProfile.objects.exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [("u:1", "u:2"), ("a:guest:9", "u:2"), ("u:1", "a:guest:9")])
+def test_an_order_that_changes_hands_leaves_its_first_owner(add, before, after):
+    def owner(visitor):
+        kind, _, name = visitor.partition(":")
+        return {"user": name, "anonymous_id": None} if kind == "u" else {"user": None, "anonymous_id": name}
+
+    identity = purchase_id("default", "7")
+    add("product_view", "book", days=5, **owner(before))
+    add("purchase", "book", unit_price=1000, order_id="7", event_id=identity, **owner(before))
+    collect_profiles()
+    assert get_profile(before).orders == 1
+    add.clock.advance(days=3)
+    add("purchase", "book", unit_price=1000, order_id="7", event_id=identity, revision=1, **owner(after))
+    assert collect_profiles().visitors == 2
+    assert (get_profile(before).orders, get_profile(before).events, get_profile(after).orders) == (0, 1, 1)
+
+
+# -- what came back -----------------------------------------------------------------------------------
+
+
+def test_pieces_that_came_back_are_not_bought(add):
+    """3 of 10.00 and 1 of 80.00; one of the three comes back, by a clerk who is not the customer."""
+    lines = [EventItem(product_id="book", quantity=3, unit_price=1000), EventItem(product_id="shoe", unit_price=8000)]
+    add("purchase", items=lines, order_id="7", currency="EUR", days=20)
+    collect_profiles()
+    add.clock.advance(days=3)
+    back = [EventItem(product_id="book", quantity=1)]
+    refund = {"event_id": refund_id("default", "7"), "order_id": "7", "currency": "EUR"}
+    add("refund", user="clerk", items=back, **refund, data={"meaning": "refunded"})
+    assert collect_profiles().visitors == 1
+    profile = get_profile("u:1")
+    assert (profile.orders, profile.value_minor, profile.data["pieces"]) == (1, 10_000, 3)
+    assert get_profile("u:clerk") is None
+    # The newest revision is what counts: now all of it came back, and then nothing.
+    add.clock.advance(days=3)
+    add("refund", user=None, items=lines, **refund, revision=1, data={"meaning": "refunded"})
+    assert collect_profiles().visitors == 1
+    profile = get_profile("u:1")
+    assert (profile.orders, profile.value_minor, profile.segment) == (0, 0, "visitor")
+    add.clock.advance(days=3)
+    add("refund", user=None, items=lines, **refund, revision=2, data={"meaning": "cancelled"})
+    assert collect_profiles().visitors == 1
+    assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (1, 11_000)
+
+
+def test_a_refund_of_another_order_or_site_takes_nothing(add):
+    add("purchase", "book", quantity=2, unit_price=1000, order_id="7", currency="EUR")
+    add("refund", "book", quantity=1, order_id="8")
+    add("refund", "book", quantity=1, order_id="7", site="other")
+    add("refund", "shoe", quantity=1, order_id="7")
+    collect_profiles()
+    assert get_profile("u:1").value_minor == 2000
 
 
 def test_a_guest_who_logs_in_becomes_the_user(add):
@@ -248,6 +315,76 @@ def test_other_currencies_do_not_add_up(add):
     add("purchase", "book", unit_price=99_000, currency="JPY", order_id="j")
     collect_profiles()
     assert (get_profile("u:1").orders, get_profile("u:1").value_minor) == (3, 2000)
+
+
+def test_the_average_is_of_the_orders_that_it_adds_up(add):
+    """20.00 EUR and 40.00 EUR are 30.00 on average, whatever was paid in yen or at an unknown price."""
+    for number, price in enumerate((2000, 4000)):
+        add("purchase", "book", unit_price=price, currency="EUR", order_id=f"e{number}")
+    add("purchase", "book", unit_price=99_000, currency="JPY", order_id="j")
+    add("purchase", "book", order_id="u")
+    add("purchase", "book", user="2", unit_price=99_000, currency="JPY", order_id="k")
+    collect_profiles()
+    assert (get_profile("u:1").orders, get_profile("u:1").data["average_order_minor"]) == (4, 3000)
+    assert (get_profile("u:2").orders, get_profile("u:2").value_minor) == (1, 0)
+    assert "average_order_minor" not in get_profile("u:2").data
+
+
+def test_price_quartiles_are_of_one_currency(add):
+    yen = Product(id="fan", category="Fans", price=Decimal(90_000), currency="JPY")
+    bare = Product(id="pen", category="Pens", price=Decimal("5.00"))
+    build.override(event_store=add.store, catalogue=Shop(fan=yen, pen=bare))
+    for product in ("fan", "pen", "book", "shoe"):
+        add("product_view", product)
+    collect_profiles()
+    profile = get_profile("u:1")
+    assert profile.data["price"] == {"low": 1000, "middle": 1000, "high": 8000}, "500, 1000 and 8000 in EUR"
+    assert {one["category"] for one in profile.data["categories"]} == {"Fans", "Pens", "Books", "Shoes"}
+
+
+def test_money_of_another_currency_is_counted_anew(add):
+    add("purchase", "book", unit_price=1000, currency="EUR", order_id="e")
+    add("purchase", "book", user="2", unit_price=500, currency="USD", order_id="u1")
+    collect_profiles()
+    assert [get_profile(f"u:{one}").value_minor for one in (1, 2)] == [1000, 0]
+    add.clock.advance(days=3)
+    for number in (2, 3):
+        add("purchase", "book", user="3", unit_price=500, currency="USD", order_id=f"u{number}")
+    assert collect_profiles().full
+    assert [get_profile(f"u:{one}").value_minor for one in (1, 2, 3)] == [0, 500, 1000]
+
+
+def test_a_variant_in_an_order_is_its_product(add, settings):
+    """Two variants are two lines of the order, one product of it, and interest in the product's category."""
+    settings.ML_CATALOG = {"product": {"model": "shop.Product", "fields": {"id": "id"}}}
+    build.override(event_store=add.store, catalogue=Shop())
+    lines = [EventItem(product_id=name, quantity=1, unit_price=8000) for name in ("shoe:red", "shoe:blue")]
+    add("purchase", items=lines, order_id="7", currency="EUR")
+    add("refund", items=[EventItem(product_id="shoe:blue", quantity=1)], order_id="7")
+    collect_profiles()
+    profile = get_profile("u:1")
+    assert (profile.orders, profile.value_minor, profile.data["pieces"]) == (1, 8000, 1)
+    assert profile.data["categories"] == [{"category": "Shoes", "share": 1.0}]
+    assert profile.data["price"]["middle"] == 8000
+
+
+def test_ids_may_be_long_and_one_too_long_costs_nobody_else_a_profile(add):
+    email = "x" * 242 + "@example.com"
+    assert len(email) == 254
+    for user in (email, "y" * 256, "1"):
+        add("product_view", "book", user=user)
+    result = collect_profiles()
+    assert (result.visitors, result.too_long) == (2, 1)
+    assert get_profile(f"u:{email}").events == 1
+    assert "1 with an id of more than 255 characters left out" in str(result)
+
+
+def test_an_empty_lake_leaves_no_profile(add):
+    add("product_view", "book")
+    collect_profiles()
+    add.store.delete()
+    assert collect_profiles().removed == 1
+    assert not UserProfile.objects.exists()
 
 
 def test_one_query(add, django_assert_num_queries):

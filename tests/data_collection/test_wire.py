@@ -173,6 +173,97 @@ def test_refused_with_reason_and_path(event, reason, path):
     assert refused(event) == (reason, path)
 
 
+@pytest.mark.parametrize("quantity", ["2", " 2 ", "2.", "2.000", 2.0])
+def test_a_whole_number_may_be_written_as_decimal_columns_write_it(quantity):
+    assert check({"event_type": "cart_add", "product_id": "1", "quantity": quantity}).quantity == 2
+
+
+@pytest.mark.parametrize("quantity", ["0.5", 0.5, "2.001", "1e3", "٢", "--2", ".0"])
+def test_what_is_no_whole_number(quantity):
+    assert refused({"event_type": "cart_add", "product_id": "1", "quantity": quantity}) == ("wrong_type", "quantity")
+
+
+TOP = ["order_id", "items", "currency", "price", "quantity", "x"]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.decimals().map(str)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*TOP, "product_id"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+class TestUsable:
+    """What is left of an event, for orders."""
+
+    def test_a_valid_event_is_left_as_it_is(self):
+        given = {
+            "event_type": "purchase",
+            "event_id": A,
+            "timestamp": "2025-03-01T11:00:00Z",
+            "order_id": "7",
+            "currency": "EUR",
+            "page_url": "/checkout/",
+            "items": [{"product_id": "1", "quantity": 2, "price": "3.50", "variant_id": "1-b"}],
+            "data": {"coupon": "SAVE10"},
+            "gift": True,
+        }
+        kept, why = wire.usable(given)
+        assert why == []
+        context = wire.Context(received_at=NOW, source="server", currency="EUR")
+        both = [wire.validate(one, context, wire.Batch([])) for one in (given, kept)]
+        assert both[0] == both[1]
+        assert both[0].data == {"coupon": "SAVE10", "gift": True}
+
+    def test_each_fault_costs_its_field_alone(self):
+        given = {
+            "event_type": "purchase",
+            "order_id": "7",
+            "timestamp": "yesterday",
+            "currency": "€",
+            "session_id": "x" * 200,
+            "ip_prefix": "1.2.3.0/24",
+            "products": [
+                {"product_id": "1", "price": -5, "quantity": "many"},
+                {"product_id": "2", "price": "1.50", "quantity": 2, "colour": object()},
+                {"price": "1.50"},
+                "three",
+            ],
+            "data": {"note": "y" * 2000, "kept": 1, **{f"k{number}": 1 for number in range(30)}},
+        }
+        kept, why = wire.usable(given)
+        lines = [{"product_id": "1"}, {"product_id": "2", "price": "1.50", "quantity": 2}]
+        assert kept == {
+            "event_type": "purchase",
+            "order_id": "7",
+            "products": lines,
+            "data": {"kept": 1, **{f"k{number}": 1 for number in range(24)}},
+        }
+        assert {(error.reason, error.path) for error in why} == {
+            ("bad_time", "timestamp"),
+            ("wrong_value", "currency"),
+            ("too_long", "session_id"),
+            ("out_of_range", "products[0].price"),
+            ("wrong_type", "products[0].quantity"),
+            ("missing", "products[2].product_id"),
+            ("wrong_type", "products[3]"),
+            ("too_long", "note"),
+            *{("too_many_keys", f"k{number}") for number in range(24, 30)},
+        }
+        wire.validate(kept, wire.Context(received_at=NOW, source="server"), wire.Batch([]))
+
+    @pytest.mark.parametrize("items", [{}, "abc", 5, None])
+    def test_lines_that_are_no_list_are_none(self, items):
+        kept, why = wire.usable({"event_type": "refund", "order_id": "7", "data": {"items": items}})
+        assert (kept["items"], len(why)) == (None, items is not None)
+
+    @given(st.dictionaries(st.sampled_from([*TOP, "timestamp", "data", "page_url"]), ANYTHING))
+    def test_what_is_left_is_valid(self, given):
+        kept, _ = wire.usable({**given, "event_type": "purchase"})
+        wire.validate(kept, wire.Context(received_at=NOW, source="server", currency="EUR"), wire.Batch([]))
+
+
 def test_limits_are_inclusive():
     check({"event_type": "custom", "data": {str(key): 1 for key in range(25)}})
     check({"event_type": "custom", "data": {"x": "y" * 1024, "a": {"b": {"c": {"d": {"e": 1}}}}}})

@@ -12,6 +12,7 @@ from ml_models.core.event import Event, encode_event
 from ml_models.core.ids import uuid7
 from ml_models.core.lake_schema import to_frame
 from ml_models.data_collection.process import process_events
+from ml_models.orm import OutboxEvent
 from tests.servers import NoServer, private_redis
 
 pytestmark = pytest.mark.django_db
@@ -163,6 +164,22 @@ def test_events_that_wait_too_long_are_a_problem_with_its_remedy(empty):
     with pytest.raises(CommandError, match=r"the oldest for 3\.0 hours.*ml_collect --process") as raised:
         status("--queue")
     assert raised.value.returncode == 1
+
+
+def test_orders_that_wait_are_counted_and_after_an_hour_a_problem(empty):
+    assert as_json("--queue")["queue"]["outbox"] == {"waiting": 0, "oldest_age_s": 0.0}
+    for _ in range(2):
+        OutboxEvent.objects.create(event_id="x", event_type="purchase", record=b"{}", created_at=clock.now())
+        empty.advance(minutes=20)
+    assert as_json("--queue")["queue"]["outbox"] == {"waiting": 2, "oldest_age_s": 2400.0}
+    text = status("--queue")
+    assert "orders that wait in the outbox" in text
+    assert "2,400 s" in text
+    empty.advance(hours=3)
+    with pytest.raises(
+        CommandError, match=r"2 orders wait in the outbox, the oldest for 3\.7 hours.*ml_collect --process"
+    ):
+        status("--queue")
 
 
 def test_redis_that_is_away(empty, settings):

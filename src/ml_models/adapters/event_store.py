@@ -267,8 +267,12 @@ class DeltaEventStore:
         event_types: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        every_revision: bool = False,
     ) -> pl.LazyFrame:
-        """Latest revision of every event with `start <= event_time < end`; opens only files that may hold some."""
+        """Latest (or every) revision of every event with `start <= event_time < end`.
+
+        Opens only files that may hold some.
+        """
         table = self._table()
         wanted = list(LAKE_SCHEMA) if columns is None else list(columns)
         if table is None:
@@ -288,8 +292,7 @@ class DeltaEventStore:
         frame = self._scan_files(self._files(table, " AND ".join(prune) or None))
         if keep:
             frame = frame.filter(*keep)
-        newest = self._newest_revisions(table)
-        if newest.height:
+        if not every_revision and (newest := self._newest_revisions(table)).height:
             frame = frame.join(newest.lazy(), on="event_id", how="left").filter(
                 pl.col("newest").is_null() | (pl.col("revision") >= pl.col("newest"))
             )

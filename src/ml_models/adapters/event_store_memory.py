@@ -70,9 +70,12 @@ class MemoryEventStore:
         event_types: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        every_revision: bool = False,
     ) -> pl.LazyFrame:
-        """Latest revision of every event with `start <= event_time < end`."""
-        frame = self._frame.lazy().filter(pl.col("revision") == pl.col("revision").max().over("event_id"))
+        """Latest (or every) revision of every event with `start <= event_time < end`."""
+        frame = self._frame.lazy()
+        if not every_revision:
+            frame = frame.filter(pl.col("revision") == pl.col("revision").max().over("event_id"))
         if start is not None:
             frame = frame.filter(pl.col("event_time") >= start)
         if end is not None:

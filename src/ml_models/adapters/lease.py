@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.db import DatabaseError, IntegrityError, router, transaction
 
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 
 __all__ = ["Lease"]
@@ -50,7 +51,7 @@ class Lease:
 
         now = clock.now()
         until = now.timestamp() + self.seconds
-        row = SyncState.objects.filter(pk=self._row).first()
+        row = primary(SyncState).filter(pk=self._row).first()
         if row is None:
             try:
                 with transaction.atomic(using=router.db_for_write(SyncState)):
@@ -74,7 +75,7 @@ class Lease:
         from ml_models.orm import SyncState
 
         if self.holder == self.me:
-            row = SyncState.objects.filter(pk=self._row).first()
+            row = primary(SyncState).filter(pk=self._row).first()
             if row is not None and row.data.get("holder") == self.me:
                 SyncState.objects.filter(pk=self._row, updated_at=row.updated_at).update(data={})
             self.holder, self._until = "", float("-inf")

@@ -129,7 +129,7 @@ class DatabaseOnlineStore:
         from ml_models.adapters.database_remains import wipe
         from ml_models.orm import OnlineInteraction
 
-        return wipe(OnlineInteraction.objects.db)
+        return wipe(router.db_for_write(OnlineInteraction))
 
     def expire(self, older_than: datetime) -> int:
         """Delete what happened before a time, of everybody; returns how many rows. For the weekly clean-up."""

@@ -16,6 +16,7 @@ import msgspec
 
 from ml_models.adapters.online_store import KEEP, DatabaseOnlineStore, merged
 from ml_models.adapters.redis_client import Redis
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.errors import StoreError
 from ml_models.core.query import Interaction
@@ -221,12 +222,13 @@ class FallbackOnlineStore:
         from ml_models.orm import OnlineInteraction
 
         moved = 0
-        while rows := list(OnlineInteraction.objects.order_by("id")[:_CHUNK]):
+        waiting = primary(OnlineInteraction)
+        while rows := list(waiting.order_by("id")[:_CHUNK]):
             batch: dict[str, list[Interaction]] = {}
             for row in rows:
                 batch.setdefault(row.visitor, []).append(Interaction(row.item_id, row.event_type, row.at))
             self._redis.record_many(batch)
-            OnlineInteraction.objects.filter(pk__in=[row.pk for row in rows]).delete()
+            waiting.filter(pk__in=[row.pk for row in rows]).delete()
             moved += len(rows)
         return moved
 

@@ -54,30 +54,33 @@ class DatabaseVersions:
 
     def create(self, record: VersionRecord) -> VersionRecord:
         """Insert with the next free version number of that name; two at once get two numbers."""
-        from django.db import IntegrityError, transaction
+        from django.db import IntegrityError, router, transaction
 
+        from ml_models.adapters.tables import primary
         from ml_models.orm import ModelVersion
 
+        known, alias = primary(ModelVersion), router.db_for_write(ModelVersion)
         values = {field: getattr(record, field) for field in _FIELDS if field != "version"}
         for _ in range(100):
-            newest = ModelVersion.objects.filter(name=record.name).order_by("-version").values_list("version").first()
+            newest = known.filter(name=record.name).order_by("-version").values_list("version").first()
             number = max(newest[0] if newest else 0, record.version) + 1
             try:
-                with transaction.atomic():
+                with transaction.atomic(using=alias):
                     return _record(ModelVersion.objects.create(version=number, **values))
             except IntegrityError:  # another training took the number: take the next
-                if not ModelVersion.objects.filter(name=record.name, version=number).exists():
+                if not known.filter(name=record.name, version=number).exists():
                     raise
         raise StoreError(f"No free version number for {record.name} after 100 tries. Train again later.")
 
     def update(self, name: str, version: int, **changes: Any) -> VersionRecord:
         """Change fields of one version. Raises `ModelNotFound` without it."""
+        from ml_models.adapters.tables import primary
         from ml_models.orm import ModelVersion
 
         _check_changes(changes)
         if not ModelVersion.objects.filter(name=name, version=version).update(**changes):
             raise _unknown(name, version)
-        return _record(ModelVersion.objects.get(name=name, version=version))
+        return _record(primary(ModelVersion).get(name=name, version=version))
 
     def get(self, name: str, version: int) -> VersionRecord | None:
         """One version."""
@@ -105,28 +108,30 @@ class DatabaseVersions:
 
     def promote(self, name: str, version: int, *, by: str, reason: str, over: int | EllipsisType | None = ...) -> None:
         """Point to a ready version; refuses any other. Pointing where the pointer is changes nothing."""
-        from django.db import IntegrityError, transaction
+        from django.db import IntegrityError, router, transaction
 
+        from ml_models.adapters.tables import primary
         from ml_models.orm import ModelVersion, Promotion, ServingModel
 
-        with transaction.atomic():
-            row = ModelVersion.objects.select_for_update().filter(name=name, version=version).first()
+        alias, versions, pointers = router.db_for_write(ServingModel), primary(ModelVersion), primary(ServingModel)
+        with transaction.atomic(using=alias):
+            row = versions.select_for_update().filter(name=name, version=version).first()
             if row is None:
                 raise _unknown(name, version)
             if row.status != "ready":
                 raise _not_ready(_record(row))
             now = clock.now()
             try:
-                with transaction.atomic():
-                    pointer = ServingModel.objects.select_for_update().filter(name=name).first()
+                with transaction.atomic(using=alias):
+                    pointer = pointers.select_for_update().filter(name=name).first()
                     if pointer is None:
                         _check_over(name, over, None)
                         ServingModel.objects.create(name=name, version=row, since=now)
             except IntegrityError:  # another training was the first a moment ago
-                pointer = ServingModel.objects.select_for_update().get(name=name)
+                pointer = pointers.select_for_update().get(name=name)
             previous = None if pointer is None else pointer.version_id
             if pointer is not None:
-                _check_over(name, over, pointer.version.version)
+                _check_over(name, over, versions.get(pk=pointer.version_id).version)
                 if previous == row.pk:
                     return
                 pointer.version, pointer.since = row, now

@@ -5,10 +5,12 @@ from datetime import datetime
 
 from ml_models.core import clock
 
-__all__ = ["MAX_ID", "uuid7", "uuid7_from"]
+__all__ = ["MAX_ID", "MAX_VISITOR", "uuid7", "uuid7_from"]
 
 MAX_ID = 200
 """Longest id of a product or variant anywhere: in events, tables, files and requests; characters."""
+MAX_VISITOR = 2 + 255
+"""Longest key of a visitor in the tables, `u:` or `a:` and an id: an e-mail address may be one; characters."""
 
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """Hexadecimal digit -> the digit with its two upper bits as RFC 9562 wants them."""

@@ -61,7 +61,7 @@ KEPT_COLUMNS = frozenset(
     }
 )
 """Columns that stay as they are. All others are emptied, those that a later version may add included."""
-KEPT_DATA = ("meaning", "content", "currency", "total")
+KEPT_DATA = ("meaning", "content", "currency", "total", "totals")
 """Keys of `data` that stay: what the order has become, the hash by which a change is noticed (`keyed_content`), and
 its money."""
 _MARK = "keyed"

@@ -1,8 +1,8 @@
 """Money as whole minor units of a currency, never as a float."""
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal, InvalidOperation
 
-__all__ = ["MAX_MINOR", "exponent", "to_minor"]
+__all__ = ["MAX_MINOR", "exponent", "pieces", "to_minor"]
 
 MAX_MINOR = 2**53
 """Largest amount taken; minor units. Beyond it a JSON number loses units, and no shop sells anything at that price."""
@@ -48,3 +48,13 @@ def to_minor(amount: Decimal | int | float | str, currency: str | None) -> int:
     if abs(minor) > MAX_MINOR:
         raise ValueError(f"{str(amount)[:40]!r} is more than any shop's price")
     return minor
+
+
+def pieces(quantity: Decimal) -> int:
+    """Whole pieces that a quantity counts as, for the lake counts no others: 2.000 -> 2, 0.5 (of a kilogram) -> 1.
+
+    Fractions are rounded away from zero. Who rounds here divides the price by it: half a kilogram is one piece at half
+    the price of a kilogram.
+    """
+    count = int(abs(quantity).to_integral_value(ROUND_CEILING))
+    return count if quantity >= 0 else -count

@@ -162,8 +162,12 @@ class EventStore(Protocol):
         event_types: Sequence[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        every_revision: bool = False,
     ) -> pl.LazyFrame:
-        """Latest revision of every event with `start <= event_time < end`, in the lake's schema."""
+        """Latest revision of every event with `start <= event_time < end`, in the lake's schema.
+
+        With `every_revision` the earlier ones too: what an order said before it changed.
+        """
 
     def stats(self) -> dict[str, Any]:
         """`rows`, `bytes`, `files`, `version`, `first`, `last`, `by_type`, `by_source`, `day_bytes`.
@@ -272,7 +276,11 @@ class OrderItem:
     """Canonical (parent) product id."""
     variant_id: str | None = None
     quantity: int = 1
+    """Whole pieces (`core.money.pieces`)."""
     unit_price: Decimal | None = None
+    """Of one piece."""
+    total: Decimal | None = None
+    """Of the line, where `unit_price` was divided from it: 10.00 for 3 is no price of a piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.urls import get_script_prefix
 
@@ -30,6 +30,7 @@ __all__ = [
     "collect",
     "default_currency",
     "identity_link",
+    "keep_aside",
     "rebuild",
     "remember",
     "store",
@@ -105,7 +106,7 @@ def collect(batch: wire.Batch, decision: Decision, client: Client, consent: str 
         get_spool().append(records)
     # After the spool: where it fails, the client sends all of them again, and each bad one must be kept once.
     if rejected:
-        _keep_aside(rejected, batch, context)
+        keep_aside(rejected, batch, context)
     remember(events)
     return Collected(accepted, len(rejected), withdrawn)
 
@@ -165,9 +166,14 @@ def remember(events: Iterable[Event]) -> None:
     recent.put(batch)
 
 
-def _keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, context: wire.Context) -> None:
-    """Keep the events of a batch that broke the schema, with reasons and all it takes to accept them later."""
+def keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, context: wire.Context) -> None:
+    """Keep the events of a batch that broke the schema, with reasons and all it takes to accept them later.
+
+    `rejected`: (why, place in the batch). Counts them; never raises.
+    """
     known = {name: value for name, value in asdict(context).items() if name in _KEPT and value is not None}
+    if context.source != "js":
+        known["source"] = context.source
     known["received_at"] = context.received_at.isoformat()
     known["sent_at"] = batch.sent_at and batch.sent_at.isoformat()
     known["batch_id"] = batch.batch_id or uuid7()  # the id of an event without one follows from it, at every replay
@@ -217,7 +223,9 @@ def rebuild(letter: Letter) -> Event:
     received_at, sent_at = wire.parse_time(known.pop("received_at")), known.pop("sent_at", None)
     batch = wire.Batch([], known.pop("batch_id"), sent_at and wire.parse_time(sent_at))
     index = known.pop("index")
-    context = wire.Context(received_at=received_at, max_event=get_settings().api.max_event, **known)
+    # The limit is one for browsers; an order of the shop's own code is as large as it is.
+    most = get_settings().api.max_event if "source" not in known else len(letter.raw)
+    context = wire.Context(received_at=received_at, max_event=most, **known)
     return wire.validate(letter.raw, context, batch, index)
 
 
@@ -251,6 +259,15 @@ def withdrawal(anonymous_id: str | None, site: str) -> Event:
 
 
 def default_currency(settings: MLSettings) -> str | None:
-    """The shop's one currency, where `ML_CATALOG` names it as a literal or as the base currency."""
-    mapped = settings.catalog.get("product", {}).get("fields", {}).get("currency")
-    return mapped.get("value") if isinstance(mapped, dict) else settings.catalog.get("currency") or None
+    """The shop's one currency (ISO 4217), where `ML_CATALOG` names it as a literal or as the base currency."""
+    catalog = settings.catalog
+    fields = _mapping(_mapping(catalog.get("product")).get("fields"))  # None takes a part of a preset away
+    mapped = fields.get("currency")
+    if isinstance(mapped, Mapping) and mapped.keys() <= {"in", "out"}:
+        mapped = mapped.get(catalog.get("tax", "in"), next(iter(mapped.values()), None))
+    named = _mapping(mapped).get("value") or catalog.get("currency")
+    return named.upper() if isinstance(named, str) and named else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -199,6 +199,7 @@ class _Run:
         import polars as pl
 
         from ml_models.adapters.database_remains import wipe
+        from ml_models.adapters.tables import primary
         from ml_models.orm import Erasure
 
         receipt = self.receipt
@@ -215,7 +216,7 @@ class _Run:
         if receipt.complete:
             tombstones.finish(_subjects(self.traces), receipt.at)
         self._say_what_stays()
-        self._leaves(wipe(Erasure.objects.db))
+        self._leaves(wipe(primary(Erasure).db))
 
     def _say_what_stays(self) -> None:
         receipt = self.receipt

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_models.adapters.build import get_event_store
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.event import AHEAD
 from ml_models.settings import get_settings
@@ -33,7 +34,7 @@ def interactions(events: int) -> dict[str, Any]:
     now = clock.now()
     if events < LARGE:
         return {**_count(), "at": now}
-    kept = SyncState.objects.filter(pk=STATE).first()
+    kept = primary(SyncState).filter(pk=STATE).first()
     if kept is not None and kept.watermark is not None and timedelta() <= now - kept.watermark < KEPT:
         return {**kept.data, "at": kept.watermark}
     return refresh()

@@ -20,7 +20,7 @@ from ml_models.core.ids import MAX_ID
 from ml_models.core.money import to_minor
 
 if TYPE_CHECKING:
-    from ml_models.core.ports import Order
+    from ml_models.core.ports import Order, OrderItem
 
 __all__ = ["MONEY", "content_of", "order_event", "refund_event", "refund_id", "refused_lines", "seen_id"]
 
@@ -55,12 +55,27 @@ def _minor(amount: Decimal | None, order: Order) -> int | None:
         return None
 
 
+def _total(line: OrderItem, price: int | None, order: Order) -> int | None:
+    """Minor units of the whole line, rounded once and not once a piece."""
+    if line.total is not None:
+        return _minor(line.total, order)
+    return None if line.unit_price is None or price is None else _minor(line.unit_price * line.quantity, order)
+
+
+def _totals(event: Event) -> list[int | None] | None:
+    """What `order_event` put into `data.totals`; in other events that is the shop's own word for something else."""
+    found = event.data.get("totals") if event.source == "sync" else None
+    return found if isinstance(found, list) and len(found) == len(event.items) else None
+
+
 def order_event(order: Order, *, site: str, revision: int = 0, received_at: datetime | None = None) -> Event:
     """The purchase event of an order; `data.content` is a hash of everything that makes a new revision when it changes.
 
     A guest is `guest:<keyed hash>` in `anonymous_id`. A price that is no money is left out, and logged; so is a line
-    whose product id has more than `MAX_ID` characters.
+    whose product id has more than `MAX_ID` characters. Where the total of a line is not its pieces times their price in
+    minor units (10.00 for 3), `data.totals` has that of every line, null for one without.
     """
+    lines = [item for item in order.items if len(item.product_id) <= MAX_ID]
     items = [
         EventItem(
             product_id=item.product_id,
@@ -68,8 +83,7 @@ def order_event(order: Order, *, site: str, revision: int = 0, received_at: date
             quantity=item.quantity,
             unit_price=_minor(item.unit_price, order),
         )
-        for item in order.items
-        if len(item.product_id) <= MAX_ID
+        for item in lines
     ]
     if len(items) < len(order.items):
         logger.warning("order %s has lines whose product id has more than %d characters, left out", order.id, MAX_ID)
@@ -88,20 +102,29 @@ def order_event(order: Order, *, site: str, revision: int = 0, received_at: date
         revision=revision,
         data={"meaning": order.meaning, **({"status": order.status} if order.status else {})},
     )
+    totals = [_total(line, item.unit_price, order) for line, item in zip(lines, items, strict=True)]
+    if any(t is not None and t != (i.unit_price or 0) * i.quantity for t, i in zip(totals, items, strict=True)):
+        event.data["totals"] = totals
     event.data["content"] = content_of(event)
     return event
 
 
 def content_of(event: Event) -> str:
     """Hash of what an order's or a refund's row says. The time of a refund is no fact of the order, and left out."""
+    totals = _totals(event)
+    # Beside its line, for lines are a set to the shop: their order may differ between two reads.
+    worth = [() if total is None else (total,) for total in totals or [None] * len(event.items)]
+    left_out = ("content",) if totals is None else ("content", "totals")
     facts = (
         event.event_time.isoformat() if event.event_type == EventType.PURCHASE else None,
         event.user_id,
         event.anonymous_id,
         event.currency,
-        # Lines are a set to the shop: their order may differ between two reads.
-        sorted((i.product_id, i.variant_id or "", i.quantity, i.unit_price or 0) for i in event.items),
-        {key: value for key, value in event.data.items() if key != "content"},
+        sorted(
+            (i.product_id, i.variant_id or "", i.quantity, i.unit_price or 0, *total)
+            for i, total in zip(event.items, worth, strict=True)
+        ),
+        {key: value for key, value in event.data.items() if key not in left_out},
     )
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

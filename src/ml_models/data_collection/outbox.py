@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Model
+from django.db.models import Min, Model
 
 from ml_models.adapters.build import get_catalogue
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import Event, EventType, encode_event, purchase_id
@@ -24,7 +26,7 @@ from ml_models.data_collection.products import external_id
 from ml_models.data_collection.queue import queue
 from ml_models.settings import get_settings
 
-__all__ = ["order_number", "orders_are_mapped", "put", "waiting"]
+__all__ = ["oldest", "order_number", "orders_are_mapped", "put", "waiting"]
 
 logger = logging.getLogger("bunoraa.ml")
 
@@ -87,7 +89,15 @@ def waiting() -> int:
     """Rows that the lake does not hold yet."""
     from ml_models.orm import OutboxEvent
 
-    return OutboxEvent.objects.count()
+    return primary(OutboxEvent).count()
+
+
+def oldest() -> datetime | None:
+    """When the oldest of them was written; None without any."""
+    from ml_models.orm import OutboxEvent
+
+    found: datetime | None = primary(OutboxEvent).aggregate(oldest=Min("created_at"))["oldest"]
+    return found
 
 
 def _afterwards(alias: str, then: Callable[[], object]) -> None:

@@ -14,12 +14,15 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from ml_models.adapters.tables import primary
 from ml_models.core.errors import InvalidEvent
-from ml_models.core.event import NOT_BOUGHT, Event, EventType, decode_event, purchase_id
+from ml_models.core.event import NOT_BOUGHT, Event, EventItem, EventType, decode_event, purchase_id
+from ml_models.core.money import exponent
 from ml_models.data_collection.order_events import content_of, order_event, refund_event, seen_id
 from ml_models.data_collection.order_writer import Known, OrderWriter
 from ml_models.settings import get_settings
@@ -62,7 +65,8 @@ def drain_outbox(
 
     result = DrainResult()
     drain: _Drain | None = None
-    while rows := list(OutboxEvent.objects.order_by("pk")[:chunk]):
+    waiting = primary(OutboxEvent)
+    while rows := list(waiting.order_by("pk")[:chunk]):
         if drain is None:  # asked for only where there is work: most runs find none
             catalogue = get_catalogue() if catalogue is None else catalogue
             drain = _Drain(catalogue, get_event_store() if store is None else store)
@@ -70,7 +74,7 @@ def drain_outbox(
         drain.bring(events, result)
         result.read += len(rows)
         result.dead += dead
-        OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        waiting.filter(pk__in=[row.pk for row in rows]).delete()
     return result
 
 
@@ -147,12 +151,49 @@ class _Drain:
     # -- beside a mapped table ----------------------------------------------------------------------
 
     def _partial(self, event: Event, orders: dict[str, Order]) -> Event | None:
-        """The refund of an order whose table does not say so itself, such as of a few of its lines."""
+        """The refund of an order whose table does not say so itself, such as of a few of its lines.
+
+        The purchase stays what the table says it is, even where all of it is given back.
+        """
         order = orders.get(str(event.order_id))
         if order is None or order.meaning == "refunded":
             return None
         purchase = order_event(order, site=self.site, received_at=event.received_at)
-        return refund_event(purchase, event.event_time, items=event.items)
+        if not event.items:
+            logger.warning(
+                "Order %s was refunded by emit_refund and is %s in the shop's table, which overrules: its pieces and "
+                "money are taken out of profiles and product figures, and training counts the order until the table "
+                'says refunded. Map that status in ML_CATALOG["statuses"].',
+                order.id,
+                order.status or order.meaning,
+            )
+            return refund_event(purchase, event.event_time)
+        lines = self._of_purchase(event, purchase)
+        return refund_event(purchase, event.event_time, items=lines) if lines else None
+
+    def _of_purchase(self, event: Event, purchase: Event) -> list[EventItem]:
+        """The lines of a refund as the purchase has them: its products and prices.
+
+        A call may name a variant for its product, leave the price out, and did not know the order's currency when its
+        prices became minor units. What the order does not hold (so many of) is kept as it was said.
+        """
+        parents = self.catalogue.canonical([item.product_id for item in event.items])
+        left = [line.quantity for line in purchase.items]
+        lines: list[EventItem] = []
+        for item in event.items:
+            parent = parents.get(item.product_id, item.product_id)
+            variant = item.variant_id or (item.product_id if parent != item.product_id else None)
+            wanted = item.quantity
+            for place, line in enumerate(purchase.items):
+                taken = min(wanted, left[place])
+                if taken > 0 and _names(parent, variant, line):
+                    lines.append(msgspec.structs.replace(line, quantity=taken))
+                    left[place] -= taken
+                    wanted -= taken
+            if wanted > 0:
+                price = _in_currency(item.unit_price, event.currency, purchase.currency)
+                lines.append(EventItem(product_id=parent, variant_id=variant, quantity=wanted, unit_price=price))
+        return lines
 
     def _seen(self, purchases: list[Event]) -> list[Event]:
         """Which visitor placed the order, as far as the request said."""
@@ -192,3 +233,17 @@ class _Drain:
         for event in refunds:
             event.data["content"] = content_of(event)
         return self.writer.revised(refunds)
+
+
+def _names(product: str, variant: str | None, line: EventItem) -> bool:
+    """Whether a product, or one variant of it, is that of an order's line; a line may not say its variant."""
+    return product in (line.product_id, line.variant_id) and (
+        variant is None or line.variant_id is None or variant == line.variant_id
+    )
+
+
+def _in_currency(minor: int | None, said: str | None, currency: str | None) -> int | None:
+    """An amount that became minor units of one currency, in those of the currency it was meant in."""
+    if minor is None:
+        return None
+    return int(Decimal(minor).scaleb(exponent(currency) - exponent(said)).to_integral_value(ROUND_HALF_UP))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
+from ml_models.adapters.tables import primary
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import decode_event
 from ml_models.core.traces import Traces
@@ -69,7 +70,7 @@ class Outbox(Place):
         """(primary key where the record cannot be decoded, entry)."""
         from ml_models.orm import OutboxEvent
 
-        for key, record, created in OutboxEvent.objects.values_list("pk", "record", "created_at").iterator():
+        for key, record, created in primary(OutboxEvent).values_list("pk", "record", "created_at").iterator():
             try:
                 event = decode_event(bytes(record))
             except InvalidEvent as error:
@@ -88,7 +89,7 @@ class Outbox(Place):
         found = [key for key, _ in self._rows()]
         unreadable = [key for key in found if key is not None]
         for start in range(0, len(unreadable), 500):
-            OutboxEvent.objects.filter(pk__in=unreadable[start : start + 500]).delete()
+            primary(OutboxEvent).filter(pk__in=unreadable[start : start + 500]).delete()
         if len(unreadable) < len(found):
             drain_outbox()
         return len(found)
@@ -222,7 +223,7 @@ class Profiles(Place):
 
         keys = self.traces.visitor_keys
         for start in range(0, len(keys), 500):
-            yield UserProfile.objects.filter(pk__in=keys[start : start + 500])
+            yield primary(UserProfile).filter(pk__in=keys[start : start + 500])
 
     def find(self) -> Iterator[dict[str, Any]]:
         """Profiles."""

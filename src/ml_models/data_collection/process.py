@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict, InvalidEvent
 from ml_models.core.event import Event, decode_event
@@ -313,7 +314,7 @@ def process_events(
 
 def _count(result: ProcessResult) -> None:
     """Add the run to the totals that `ml_status` shows (row `committer` of the sync states)."""
-    from django.db import transaction
+    from django.db import router, transaction
 
     from ml_models.orm import SyncState
 
@@ -321,10 +322,9 @@ def _count(result: ProcessResult) -> None:
         name: getattr(result, name)
         for name in ("read", "written", "duplicates", "dead", "forgotten", "commits", "conflicts")
     }
-    with transaction.atomic():
-        state, _ = SyncState.objects.select_for_update().get_or_create(
-            name="committer", defaults={"updated_at": clock.now()}
-        )
+    with transaction.atomic(using=router.db_for_write(SyncState)):
+        states = primary(SyncState).select_for_update()
+        state, _ = states.get_or_create(name="committer", defaults={"updated_at": clock.now()})
         totals = dict(state.data.get("totals", {}))
         for name, value in figures.items():
             totals[name] = totals.get(name, 0) + value

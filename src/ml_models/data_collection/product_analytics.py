@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
+from ml_models.adapters.tables import primary, upsert
 from ml_models.core import clock
+from ml_models.core.ids import MAX_ID
 from ml_models.orm import ProductStats
 from ml_models.settings import get_settings
 
@@ -72,7 +74,7 @@ def collect_products(progress: Callable[[int, int], None] | None = None) -> Prod
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
-    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency, variants
+    from ml_models.data_collection.facts import COLUMNS, read, shop_currency
 
     tell = progress or (lambda done, total: None)
     now = clock.now()
@@ -81,9 +83,9 @@ def collect_products(progress: Callable[[int, int], None] | None = None) -> Prod
     longest = max(*WINDOWS, RECENT_DAYS + BEFORE_DAYS)
     start = _midnight(today - timedelta(days=longest - 1), zone)
     scan = get_event_store().scan(columns=COLUMNS, start=start, end=now + timedelta(days=1))
-    events = events_of_visitors(scan, bots=not get_settings().tracking.exclude_bots, canonical=variants(scan))
-    rows = facts(events).drop_nulls("item").collect().lazy()
-    currency = shop_currency(rows, str(get_settings().catalog.get("currency") or ""))
+    facts = read(scan, bots=not get_settings().tracking.exclude_bots)
+    rows = facts.of(facts.events).filter(pl.col("item").str.len_chars() <= MAX_ID).collect().lazy()
+    currency = shop_currency(facts.purchases, str(get_settings().catalog.get("currency") or ""))
     elsewhere = (pl.col("type") == "purchase") & pl.col("amount").is_not_null() & (pl.col("currency") != currency)
     other = rows.filter(elsewhere).select(pl.len()).collect().item() if currency else 0
     table = _aggregate(rows, today, str(zone), currency).collect()
@@ -103,9 +105,11 @@ def _aggregate(rows: pl.LazyFrame, today: date, zone: str, currency: str) -> pl.
     counts = []
     for days in WINDOWS:
         inside = pl.col("age") < days
-        for name, kind in (("views", "product_view"), ("carts", "cart_add"), ("purchases", "purchase")):
+        for name, kind in (("views", "product_view"), ("carts", "cart_add")):
             counts.append((inside & (pl.col("type") == kind)).sum().alias(f"{name}_{days}d"))
         bought = inside & (pl.col("type") == "purchase")
+        # Orders and not lines: an invoice that came line by line may name a product several times.
+        counts.append(pl.col("order").filter(bought).n_unique().alias(f"purchases_{days}d"))
         counts.append(pl.col("quantity").filter(bought).sum().alias(f"quantity_{days}d"))
         # Where no purchase names a currency, all amounts are of the one the shop does not name.
         same = bought & ((pl.col("currency") == currency) | pl.col("currency").is_null())
@@ -127,16 +131,13 @@ def _aggregate(rows: pl.LazyFrame, today: date, zone: str, currency: str) -> pl.
 def _store(table: pl.DataFrame, now: datetime, currency: str, tell: Callable[[int, int], None]) -> tuple[int, int]:
     fields = ["updated_at", "views_30d", "carts_30d", "purchases_30d", "revenue_30d_minor", "trend", "data"]
     batch: list[ProductStats] = []
-    with transaction.atomic():
-        silent = ProductStats.objects.filter(updated_at__lt=now).exclude(
-            views_30d=0, carts_30d=0, purchases_30d=0, trend=0.0
-        )
+    stored = primary(ProductStats)
+    with transaction.atomic(using=stored.db):
+        silent = stored.filter(updated_at__lt=now).exclude(views_30d=0, carts_30d=0, purchases_30d=0, trend=0.0)
         for number, row in enumerate(table.iter_rows(named=True), 1):
             batch.append(_row(row, now, currency))
             if len(batch) == BULK or number == table.height:
-                ProductStats.objects.bulk_create(
-                    batch, update_conflicts=True, unique_fields=["item_id"], update_fields=fields
-                )
+                upsert(stored, batch, "item_id", fields)
                 batch.clear()
                 tell(number, table.height)
         empty = {"views": 0, "carts": 0, "purchases": 0, "quantity": 0, "revenue_minor": 0, "conversion": None}

@@ -35,8 +35,9 @@ def apply_retention(*, include_imported: bool = False) -> RetentionResult:
     Purchases and refunds stay, with keyed ids in place of user and visitor (`core.keyed_ids`). Imported history stays
     as it is unless `include_imported`. Files with what was dropped or plain before leave the disk with the first run
     more than a day later, when no reader can hold them any more. The next collection of profiles starts from nothing,
-    so that nobody keeps a profile of events that are gone. What the lake has of this host's spool is overwritten
-    there; on other hosts their workers do it (`sweep`). What a killed run did not reach is due in the next.
+    so that nobody keeps a profile of events that are gone: the task and the command that call this run one right after
+    it. What the lake has of this host's spool is overwritten there; on other hosts their workers do it (`sweep`).
+    What a killed run did not reach is due in the next.
     """
     from ml_models.adapters.build import get_dead_letters, get_event_store, get_online_store, get_spool
     from ml_models.adapters.lake_keys import lake_keys

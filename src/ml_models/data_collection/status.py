@@ -18,7 +18,7 @@ from ml_models.adapters.build import get_dead_letters, get_event_store, get_mode
 from ml_models.adapters.redis_client import Redis
 from ml_models.core import clock
 from ml_models.core.errors import ArtifactError, InsufficientData, MLError
-from ml_models.data_collection import counters, lake_counts, storage
+from ml_models.data_collection import counters, lake_counts, outbox, storage
 from ml_models.data_collection.drift import last_drift
 from ml_models.settings import get_settings
 
@@ -229,6 +229,7 @@ def queue_status() -> Part:
     committer = part.ask(_committer)
     if committer:
         part.values["committer"] = committer
+    _outbox(part, LATE_FACTOR * settings.data_collection.flush_interval)
     counted = part.ask(lambda: counters.totals(settings.storage.data / "counters"))
     if counted:
         part.values["counters"] = counted
@@ -260,6 +261,21 @@ def _committer() -> dict[str, Any] | None:
         return None
     age = round((clock.now() - row.updated_at).total_seconds(), 1)
     return {"totals": row.data.get("totals", {}), "last": row.data.get("last", {}), "at": row.updated_at, "age_s": age}
+
+
+def _outbox(part: Part, late: float) -> None:
+    """Orders on their way to the lake; `late`: seconds after which the oldest says that nobody brings them there."""
+    found = part.ask(lambda: (outbox.waiting(), outbox.oldest()))
+    if found is None:
+        return
+    waiting, oldest = found
+    age = 0.0 if oldest is None else round((clock.now() - oldest).total_seconds(), 1)
+    part.values["outbox"] = {"waiting": waiting, "oldest_age_s": age}
+    if age > late:
+        part.problems.append(
+            f"{waiting:,} orders wait in the outbox, the oldest for {age / 3600:,.1f} hours: nobody brings them to the "
+            "lake. Start the Celery worker and beat, or run python manage.py ml_collect --process"
+        )
 
 
 def redis_status(part: Part) -> str:

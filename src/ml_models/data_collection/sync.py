@@ -120,6 +120,7 @@ def sync_orders(
     commit. `chunk` is orders per commit, >= 1.
     """
     from ml_models.adapters.build import get_catalogue, get_event_store
+    from ml_models.adapters.tables import primary
     from ml_models.orm import SyncState
 
     catalogue = get_catalogue() if catalogue is None else catalogue
@@ -130,7 +131,7 @@ def sync_orders(
     site = get_settings().site
     name = STATE if site == "default" else f"{STATE}:{site}"[:64]
     started = clock.now()
-    state = SyncState.objects.filter(pk=name).first() or SyncState(name=name, data={}, updated_at=started)
+    state = primary(SyncState).filter(pk=name).first() or SyncState(name=name, data={}, updated_at=started)
     full = full or state.watermark is None or "cursor" in state.data
     if full:
         since = _moment(state.data.get("cursor"))

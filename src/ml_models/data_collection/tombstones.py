@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import OperationalError, ProgrammingError
 
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.errors import StoreError
 from ml_models.core.keyed_ids import ORDER_TYPES, key_rows
@@ -87,7 +88,7 @@ def _rows(visitors: Iterable[str]) -> Iterator[Any]:
     names = list(visitors)
     found = [one for key in lake_keys() for one in subjects(names, key).values()]
     for start in range(0, len(found), 500):
-        yield Erasure.objects.filter(pk__in=found[start : start + 500])
+        yield primary(Erasure).filter(pk__in=found[start : start + 500])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Tombstones:
         from ml_models.adapters.lake_keys import lake_keys
         from ml_models.orm import Erasure
 
-        found = Erasure.objects.filter(expires_at__gte=clock.now()).values_list("subject", "at", "orders")
+        found = primary(Erasure).filter(expires_at__gte=clock.now()).values_list("subject", "at", "orders")
         try:
             rows = {subject: (at, orders) for subject, at, orders in found}
         except (OperationalError, ProgrammingError) as error:

@@ -32,8 +32,10 @@ from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils.timezone import get_default_timezone
 
 from ml_models.adapters.lake_keys import lake_keys
+from ml_models.adapters.tables import primary, upsert
 from ml_models.core import clock
 from ml_models.core.event import INTERACTION_TYPES
+from ml_models.core.ids import MAX_VISITOR
 from ml_models.core.keyed_ids import PREFIX, is_keyed, keyed_id
 from ml_models.orm import SyncState, UserProfile
 from ml_models.settings import get_settings
@@ -71,11 +73,15 @@ class ProfileResult:
     """Profiles of visitors who have no event of their own any more (a guest who logged in, or retention)."""
     watermark: datetime | None
     full: bool
+    too_long: int = 0
+    """Visitors left out because their id has more than 255 characters."""
 
     def __str__(self) -> str:
         """A sentence for people."""
         text = f"{self.visitors:,} visitor profiles written ({'all' if self.full else 'those with new events'})."
-        return f"{text} {self.removed:,} without events of their own removed." if self.removed else text
+        if self.removed:
+            text += f" {self.removed:,} without events of their own removed."
+        return f"{text} {self.too_long:,} with an id of more than 255 characters left out." if self.too_long else text
 
 
 def get_profile(visitor: str) -> UserProfile | None:
@@ -98,26 +104,37 @@ def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full
     import polars as pl
 
     from ml_models.adapters.build import get_event_store
-    from ml_models.data_collection.facts import COLUMNS, events_of_visitors, facts, shop_currency, variants
+    from ml_models.data_collection.facts import COLUMNS, read, shop_currency
 
     tell = progress or (lambda done, total: None)
     now = clock.now()
-    state = SyncState.objects.filter(pk=STATE).first()
+    state = primary(SyncState).filter(pk=STATE).first()
     watermark = None if full or state is None else state.watermark
-    scan = get_event_store().scan(columns=COLUMNS)
+    store = get_event_store()
+    scan = store.scan(columns=COLUMNS)
     newest = scan.select(pl.col("received_at").max()).collect().item()
-    if newest is None:
-        return ProfileResult(0, 0, watermark, watermark is None)
+    if newest is None:  # nothing is left of anybody
+        return ProfileResult(0, UserProfile.objects.all().delete()[0], watermark, watermark is None)
     bots = not get_settings().tracking.exclude_bots
-    events = events_of_visitors(scan, lake_keys(), bots=bots, canonical=variants(scan))
-    candidates = _candidates(scan, events, None if watermark is None else watermark - OVERLAP)
-    changed, gone = _changed(candidates, full=watermark is None)
-    currency = shop_currency(facts(events), str(get_settings().catalog.get("currency") or ""))
-
+    facts = read(scan, lake_keys(), bots=bots)
+    events = facts.events
+    currency = shop_currency(facts.purchases, str(get_settings().catalog.get("currency") or ""))
+    if state is not None and state.data.get("currency") != currency:
+        watermark = None  # every profile's money is in another one
+    visitors = None  # everybody
+    if watermark is not None:
+        since = watermark - OVERLAP
+        orders = store.scan(columns=COLUMNS, event_types=["purchase"], every_revision=True)
+        met = facts.rows if bots else facts.rows.filter(~pl.col("is_bot").fill_null(False))
+        visitors = _concerned(scan, met, orders, since)
+    found = _counts(events, visitors)
+    # One key that no column takes would undo the whole run.
+    fits = found["visitor"].str.len_chars() <= MAX_VISITOR
+    changed, gone = _changed(found.filter(fits), full=watermark is None)
     written = 0
     if changed.height:
         mine = events.join(changed.lazy(), on="visitor", how="semi")
-        table = _table(mine, facts(mine), currency)
+        table = _table(mine, facts.of(mine), currency)
         written = _store(_profiles(table, now, currency), table.height, tell)
     removed = 0
     for start in range(0, len(gone), BULK):
@@ -126,34 +143,48 @@ def collect_profiles(progress: Callable[[int, int], None] | None = None, *, full
     SyncState.objects.update_or_create(
         pk=STATE, defaults={"watermark": newest, "updated_at": now, "data": {"currency": currency}}
     )
-    return ProfileResult(written, removed, newest, watermark is None)
+    return ProfileResult(written, removed, newest, watermark is None, too_long=int((~fits).sum()))
 
 
-def _candidates(scan: pl.LazyFrame, events: pl.LazyFrame, since: datetime | None) -> pl.DataFrame:
-    """Visitors who may have changed: `visitor`, `events` (their count, 0 for none left), `received` (the newest).
+def _concerned(scan: pl.LazyFrame, rows: pl.LazyFrame, orders: pl.LazyFrame, since: datetime) -> pl.LazyFrame:
+    """Column `visitor`: everybody whose events may be others than before.
 
-    Those with an event received since, and all whom a link received since concerns: it moves the whole past of an
-    anonymous id, perhaps back from an earlier user.
+    Those of every row received since, whatever it means: an order that is cancelled, or a copy that takes a row's
+    place, leaves its visitor with less. Those whom an order named before it changed (`orders`: purchases, every
+    revision). And all whom a link received since concerns: it moves the whole past of an anonymous id, perhaps back
+    from an earlier user.
     """
     import polars as pl
 
-    fresh = pl.lit(True) if since is None else pl.col("received_at") > since
+    fresh = pl.col("received_at") > since
     links = (
         scan.filter(pl.col("event_type") == "identity_link")
         .select("anonymous_id", "user_id", "received_at")
         .drop_nulls()
     )
-    concerned = links.join(links.filter(fresh).select("anonymous_id").unique(), on="anonymous_id", how="semi")
-    visitors = pl.concat(
-        [
-            events.filter(fresh).select("visitor").drop_nulls(),
-            concerned.select(pl.format("u:{}", "user_id").alias("visitor")),
-            concerned.select(pl.format("a:{}", "anonymous_id").alias("visitor")),
-        ]
-    ).unique()
+    linked = links.join(links.filter(fresh).select("anonymous_id").unique(), on="anonymous_id", how="semi")
+    revised = scan.filter(fresh, pl.col("event_type") == "purchase", pl.col("revision") > 0).select("event_id")
+    named = orders.join(revised, on="event_id", how="semi").select("anonymous_id", "user_id")
+    owners = links.join(named.select("anonymous_id").drop_nulls().unique(), on="anonymous_id", how="semi")
+    keys = [
+        rows.filter(fresh).select("visitor"),
+        *(part.select(pl.format("u:{}", "user_id").alias("visitor")) for part in (linked, named, owners)),
+        *(part.select(pl.format("a:{}", "anonymous_id").alias("visitor")) for part in (linked, named)),
+    ]
+    return pl.concat(keys).drop_nulls().unique()
+
+
+def _counts(events: pl.LazyFrame, visitors: pl.LazyFrame | None) -> pl.DataFrame:
+    """`visitor`, `events` (how many, 0 for none left) and `received` (the newest, microseconds).
+
+    Of these visitors, without them of all who have events.
+    """
+    import polars as pl
+
     counts = events.group_by("visitor").agg(events=pl.len(), received=pl.col("received_at").max().dt.epoch("us"))
-    joined = visitors.join(counts, on="visitor", how="left").with_columns(pl.col("events").fill_null(0))
-    return joined.sort("visitor").collect(engine="streaming")
+    if visitors is not None:
+        counts = visitors.join(counts, on="visitor", how="left").with_columns(pl.col("events").fill_null(0))
+    return counts.drop_nulls("visitor").sort("visitor").collect(engine="streaming")
 
 
 def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, list[str]]:
@@ -164,11 +195,11 @@ def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, lis
     alive = candidates.filter(pl.col("events") > 0)
     if full:
         kept = set(alive["visitor"])
-        stored_keys = UserProfile.objects.values_list("visitor", flat=True).iterator(chunk_size=10_000)
+        stored_keys = primary(UserProfile).values_list("visitor", flat=True).iterator(chunk_size=10_000)
         return alive.select("visitor"), [key for key in stored_keys if key not in kept]
     if alive.is_empty():
         return alive.select("visitor"), gone
-    stored = UserProfile.objects.values_list("visitor", "events", "data__received")
+    stored = primary(UserProfile).values_list("visitor", "events", "data__received")
     if alive.height <= FEW:
         keys = alive["visitor"].to_list()
         rows = [row for at in range(0, len(keys), BULK) for row in stored.filter(pk__in=keys[at : at + BULK])]
@@ -182,14 +213,14 @@ def _changed(candidates: pl.DataFrame, *, full: bool) -> tuple[pl.DataFrame, lis
     )
     # Who comes back is known again, with the old orders that had a profile under a keyed id.
     keyed = Q(visitor__startswith=f"u:{PREFIX}") | Q(visitor__startswith=f"a:{PREFIX}")
-    if UserProfile.objects.filter(keyed).exists():
+    if primary(UserProfile).filter(keyed).exists():
         keys = lake_keys()
         gone += [twin for visitor in same["visitor"].drop_nulls() for twin in _twins(visitor, keys)]
     return same.select("visitor"), gone
 
 
 def known_products(items: list[str]) -> pl.DataFrame:
-    """Category and price (minor units) of products, where the shop maps any."""
+    """Category, price (minor units) and its currency of products, where the shop maps any."""
     import polars as pl
 
     from ml_models.adapters.build import get_catalogue
@@ -201,8 +232,24 @@ def known_products(items: list[str]) -> pl.DataFrame:
         for start in range(0, len(items), BULK):
             for key, product in get_catalogue().get(items[start : start + BULK]).items():
                 price = None if product.price is None else to_minor(product.price, product.currency or None)
-                rows.append((key, product.category or None, price))
-    return pl.DataFrame(rows, schema={"item": pl.String, "category": pl.String, "price": pl.Int64}, orient="row")
+                rows.append((key, product.category or None, price, product.currency.upper() or None))
+    text = pl.String
+    schema = {"item": text, "category": text, "price": pl.Int64, "currency": text}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _of_one_currency(products: pl.DataFrame, currency: str) -> pl.DataFrame:
+    """Products without the prices that do not compare with the others: those in another currency than the shop's.
+
+    Where no order names one, the shop's currency is that of most products. A price without one is in it.
+    """
+    import polars as pl
+
+    if not currency and (named := products["currency"].drop_nulls()).len():
+        currency = str(named.mode().sort()[0])
+    return products.select(
+        "item", "category", price=pl.when(pl.col("currency").fill_null(currency) == currency).then("price")
+    )
 
 
 def _table(events: pl.LazyFrame, rows: pl.LazyFrame, currency: str) -> pl.DataFrame:
@@ -228,11 +275,12 @@ def _table(events: pl.LazyFrame, rows: pl.LazyFrame, currency: str) -> pl.DataFr
         last_order=pl.col("time").max(),
         first_order=pl.col("time").min(),
         value=pl.col("amount").filter(same).sum(),
+        valued=pl.col("order").filter(same & pl.col("amount").is_not_null()).n_unique(),
         pieces=pl.col("quantity").sum(),
     )
     table = seen.join(orders, on="visitor", how="left").collect(engine="streaming")
     items = rows.select("item").drop_nulls().unique().collect(engine="streaming")["item"].to_list()
-    for affinity in _affinities(rows, known_products(items)):
+    for affinity in _affinities(rows, _of_one_currency(known_products(items), currency)):
         table = table.join(affinity, on="visitor", how="left")
     return table
 
@@ -256,7 +304,8 @@ def _profiles(table: pl.DataFrame, now: datetime, currency: str) -> Iterator[Use
             data["country"] = row["country"]
         if count:
             data["pieces"] = row["pieces"]
-            data["average_order_minor"] = round(row["value"] / count)
+            if row["valued"]:  # orders in other currencies are in neither number
+                data["average_order_minor"] = round(row["value"] / row["valued"])
             if count > 1:
                 span = (row["last_order"] - row["first_order"]) / timedelta(days=1)
                 data["days_between_orders"] = round(span / (count - 1), 2)
@@ -316,11 +365,10 @@ def _affinities(rows: pl.LazyFrame, products: pl.DataFrame) -> tuple[pl.DataFram
 def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[int, int], None]) -> int:
     fields = ["updated_at", "first_seen", "last_seen", "last_order", "events", "orders", "value_minor", "data"]
     written = 0
-    with transaction.atomic():
+    stored = primary(UserProfile)
+    with transaction.atomic(using=stored.db):
         while batch := list(islice(profiles, BULK)):
-            UserProfile.objects.bulk_create(
-                batch, update_conflicts=True, unique_fields=["visitor"], update_fields=fields
-            )
+            upsert(stored, batch, "visitor", fields)
             written += len(batch)
             tell(written, total)
     return written
@@ -328,7 +376,7 @@ def _store(profiles: Iterator[UserProfile], total: int, tell: Callable[[int, int
 
 def _set_segments(now: datetime) -> None:
     """Set every visitor's segment, by the table at the top of this module."""
-    customers = UserProfile.objects.filter(orders__gt=0)
+    customers = primary(UserProfile).filter(orders__gt=0)
     place = int(customers.count() * (1 - TOP_SHARE))
     top = customers.order_by("value_minor").values_list("value_minor", flat=True)[place : place + 1]
     scores = {

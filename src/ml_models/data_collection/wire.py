@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ from ml_models.core.ids import MAX_ID, uuid7
 from ml_models.core.money import to_minor
 from ml_models.data_collection.privacy import clean_event
 
-__all__ = ["Batch", "Context", "parse", "parse_time", "session_of", "validate"]
+__all__ = ["Batch", "Context", "parse", "parse_time", "session_of", "usable", "validate"]
 
 MAX_KEYS = 25
 """Custom keys of one event; count."""
@@ -152,6 +153,8 @@ def session_of(batch: Batch) -> str | None:
 _OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """A UUID of version 4 or 7 in its one canonical spelling."""
 _BATCH_ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+_WHOLE = re.compile(r"([0-9]{1,20})(?:\.0*)?")
+"""A whole number as text; with the zeros of a decimal column too, such as 2.000."""
 
 
 def parse_time(value: object) -> datetime:
@@ -357,9 +360,9 @@ def _currency(value: object, path: str, limit: int) -> str | None:
 def _count(value: object, path: str, limit: int) -> int | None:
     if value is None:
         return None
-    if (type(value) is str and value.strip().isascii() and value.strip().isdigit() and len(value) <= 20) or (
-        type(value) is float and value.is_integer()
-    ):
+    if type(value) is str and (whole := _WHOLE.fullmatch(value.strip())):
+        value = int(whole[1])
+    elif type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int:
         raise InvalidEvent("wrong_type", path, "it is a whole number")
@@ -448,6 +451,86 @@ def _check(value: Any, path: str, depth: int) -> None:
             _check(inner, f"{path}.{key}", depth - 1)
     elif value is not None and kind is not bool:
         raise InvalidEvent("wrong_type", path, f"{kind.__name__} is no text, number, list or object")
+
+
+# -- what is left of an event that is refused --------------------------------------------------------
+
+
+def usable(wire: Mapping[str, Any]) -> tuple[dict[str, Any], list[InvalidEvent]]:
+    """A wire event without the fields that `validate` would refuse it for, and why each of them went.
+
+    For orders, which count for more than any field of theirs: a line whose price is none keeps its product, a line that
+    names no product goes, and so does what is too much.
+    """
+    sieve = _Sieve()
+    kept = {key: wire[key] for key in ("event_type", "event", "event_id") if key in wire}
+    if wire.get("timestamp") is not None and sieve.passes(partial(parse_time, wire["timestamp"])):
+        kept["timestamp"] = wire["timestamp"]
+    data: dict[str, Any] = {}
+    if sieve.passes(partial(_data, dict(wire))):
+        data = _data(dict(wire))
+    for key, value in wire.items():
+        if key in _FIELDS:
+            sieve.field(kept, key, value)
+        elif key not in _RESERVED and key not in _ENVELOPE:
+            data.setdefault(key, value)
+    own: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in _LIFTED:
+            sieve.field(kept, key, value)
+        elif len(own) == MAX_KEYS:
+            sieve.refused.append(InvalidEvent("too_many_keys", key[:64], f"an event has at most {MAX_KEYS} of its own"))
+        elif sieve.passes(partial(_check, value, key, MAX_DEPTH)):
+            own[key] = value
+    return {**kept, "data": own}, sieve.refused
+
+
+class _Sieve:
+    """Lets through what is valid and notes the rest."""
+
+    def __init__(self) -> None:
+        self.refused: list[InvalidEvent] = []
+
+    def passes(self, check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except InvalidEvent as error:
+            self.refused.append(error)
+            return False
+        return True
+
+    def field(self, kept: dict[str, Any], key: str, value: Any, path: str = "") -> None:
+        """Keep a field of the lake where it is valid and not there yet."""
+        name, function, limit = (_ITEM_FIELDS if path else _FIELDS)[key]
+        if name == "items":
+            kept.setdefault(key, self._items(value, key))
+        elif self.passes(partial(function, value, path + key, limit)) and (
+            name != "unit_price" or value is None or self.passes(partial(_minor, value, None, path + key))
+        ):
+            kept.setdefault(key, value)
+
+    def _items(self, value: Any, path: str) -> list[dict[str, Any]] | None:
+        if not isinstance(value, list):
+            if value is not None:
+                self.refused.append(InvalidEvent("wrong_type", path, "it is a list"))
+            return None
+        if len(value) > MAX_ITEMS_SERVER:
+            self.refused.append(InvalidEvent("too_many_items", path, f"an event has at most {MAX_ITEMS_SERVER}"))
+        lines = []
+        for number, one in enumerate(value[:MAX_ITEMS_SERVER]):
+            where = f"{path}[{number}]"
+            if not isinstance(one, dict):
+                self.refused.append(InvalidEvent("wrong_type", where, "it is an object"))
+                continue
+            line: dict[str, Any] = {}
+            for key, inner in one.items():
+                if key in _ITEM_FIELDS:
+                    self.field(line, key, inner, f"{where}.")
+            if line.get("product_id") or line.get("item_id"):
+                lines.append(line)
+            else:
+                self.refused.append(InvalidEvent("missing", f"{where}.product_id"))
+        return lines
 
 
 _Field = tuple[str, Callable[[object, str, int], Any], int]

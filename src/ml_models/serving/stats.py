@@ -18,7 +18,7 @@ log = logging.getLogger("bunoraa.ml.serving")
 KEEP = 1000
 """Products of a ranking that a process keeps; count."""
 REFRESH_SECONDS = 30.0
-"""How often they are read again (the statistics are written every five minutes); seconds."""
+"""How often they are read again (`ml.process_training_data` writes them every five minutes at most); seconds."""
 ORDERS: dict[str, tuple[str, ...]] = {
     "trend": ("-trend", "item_id"),
     "purchases_30d": ("-purchases_30d", "-carts_30d", "-views_30d", "item_id"),

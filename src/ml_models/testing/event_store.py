@@ -204,6 +204,8 @@ class EventStoreContract:
         found = store.scan(columns=["event_id", "quantity"]).sort("event_id").collect()
         assert found.rows() == [("order", 3), ("view", None)]
         assert put(store, [make_event("order", event_type="purchase", quantity=9, revision=2)]).duplicates == 1
+        every = store.scan(columns=["event_id", "quantity"], event_types=["purchase"], every_revision=True)
+        assert sorted(every.collect().rows()) == [("order", 1), ("order", 2), ("order", 3)]
 
     def test_a_revision_that_moved_to_another_day_replaces_the_old_one(self) -> None:
         store = self.make()

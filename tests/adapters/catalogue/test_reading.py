@@ -427,6 +427,36 @@ def test_a_price_of_the_whole_line_is_divided():
     assert order.items[0].unit_price == Decimal("2.50")
 
 
+@pytest.mark.parametrize(
+    ("quantity", "price", "pieces", "unit_price", "total"),
+    [
+        ("0.500", "8.00", 1, "4.00", "4.00"),  # half a kilogram
+        ("2.500", "3.00", 3, "2.50", "7.50"),
+        ("2.000", "3.00", 2, "3.00", None),
+        ("-0.500", "8.00", -1, "4.00", "-4.00"),
+        ("0", "8.00", 0, "8.00", None),
+        ("1e40", "8.00", 1, "8.00", None),  # a mistake counts as one
+    ],
+)
+def test_part_of_a_kilogram_is_a_piece(quantity, price, pieces, unit_price, total):
+    place("1", START, (cup(), 1, price))
+    fields = {**LINE["fields"], "quantity": lambda line: Decimal(quantity)}
+    (order,) = DjangoCatalogue({"order_line": {**LINE, "fields": fields}}).orders()
+    (item,) = order.items
+    total = None if total is None else Decimal(total)
+    assert (item.quantity, item.unit_price, item.total) == (pieces, Decimal(unit_price), total)
+
+
+@pytest.mark.parametrize(("quantity", "pieces"), [("0.250", 1), ("3.000", 3), ("1.500", 2)])
+def test_the_price_of_a_whole_line_is_kept_beside_that_of_a_piece(quantity, pieces):
+    place("1", START, (cup(), 1, "10.00"))
+    fields = {k: v for k, v in LINE["fields"].items() if k != "unit_price"}
+    fields |= {"total": "unit_price", "quantity": lambda line: Decimal(quantity)}
+    (order,) = DjangoCatalogue({"order_line": {**LINE, "fields": fields}}).orders()
+    (item,) = order.items
+    assert (item.quantity, item.unit_price, item.total) == (pieces, Decimal("10.00") / pieces, Decimal("10.00"))
+
+
 def test_orders_are_converted_to_the_base_currency():
     place("1", START, (cup(), 1, "10.00"), currency="USD")
     seen = []

@@ -22,6 +22,7 @@ from ml_models.adapters.catalogue.values import (
     to_json,
     to_text,
 )
+from ml_models.core.money import pieces
 from ml_models.core.ports import HistoryEvent, Order, OrderItem
 
 __all__ = ["HistoryReader", "OrderReader"]
@@ -30,6 +31,9 @@ CHUNK = 500
 """Orders or rows loaded at a time."""
 KEYS = 50_000
 """Keys read at a time: a table without an index on its time is sorted once for so many rows."""
+
+_DIGITS = 15
+"""A quantity with more digits before its point is a mistake, and would fit no column."""
 
 Canonical = Callable[[Sequence[str]], dict[str, str]]
 
@@ -40,14 +44,14 @@ def _id(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _whole(value: Any) -> int:
-    """A quantity; what cannot be read counts as one."""
+def _quantity(value: Any) -> Decimal:
+    """A quantity as the shop has it; what cannot be read counts as one."""
     number = to_decimal(value)
-    return 1 if number is None else int(number)
+    return Decimal(1) if number is None or number.adjusted() > _DIGITS else number
 
 
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else _whole(value)
+def _quantity_or_none(value: Any) -> Decimal | None:
+    return None if value is None else _quantity(value)
 
 
 def key_chunks(rows: QuerySet[Any], when: str, identity: str, *, repeated: bool = False) -> Iterator[list[Any]]:
@@ -198,10 +202,8 @@ class OrderReader(_RowReader):
         for line, (product, variant) in zip(lines, pairs, strict=True):
             if product is None:  # the product was deleted and the line kept
                 continue
-            amount, line_currency = self._unit_price(line, currency, when)
-            items.append(
-                OrderItem(product_id=product, variant_id=variant, quantity=self._quantity(line), unit_price=amount)
-            )
+            worth, line_currency = self._worth(line, currency, when)
+            items.append(OrderItem(product_id=product, variant_id=variant, **worth))
             currency = currency or line_currency
         return Order(
             id=identity,
@@ -215,21 +217,29 @@ class OrderReader(_RowReader):
             updated=read("updated", to_date_time),
         )
 
-    def _quantity(self, line: Any) -> int:
-        quantity: int = self.value("order_line.fields.quantity", self.mapping.line_fields.get("quantity"), line, _whole)
-        return quantity
-
-    def _unit_price(self, line: Any, currency: str, when: datetime) -> tuple[Decimal | None, str]:
+    def _worth(self, line: Any, currency: str, when: datetime) -> tuple[dict[str, Any], str]:
+        """`quantity`, `unit_price` and `total` of a line, and its currency."""
         fields = self.mapping.line_fields
-        raw = self.value("order_line.fields.unit_price", fields.get("unit_price"), line)
-        amount = to_decimal(raw)
+        quantity: Decimal = self.value("order_line.fields.quantity", fields.get("quantity"), line, _quantity)
+        count = pieces(quantity)
+        place = "unit_price"
+        raw = self.value("order_line.fields.unit_price", fields.get(place), line)
+        amount, total = to_decimal(raw), None
         if amount is None and "total" in fields:
-            raw = self.value("order_line.fields.total", fields["total"], line)
-            total, quantity = to_decimal(raw), self._quantity(line)
-            amount = None if total is None or quantity == 0 else total / quantity
+            place = "total"
+            raw = self.value("order_line.fields.total", fields[place], line)
+            total = to_decimal(raw)
+        elif amount is not None and count != quantity:  # of a kilogram; the lake has the price of a piece
+            total = amount * quantity
         own = self.value("order_line.fields.currency", fields.get("currency"), line, to_text)
         currency = own or currency or to_text(getattr(raw, "currency", ""))
-        return self.money("order_line.fields.unit_price", amount, currency, when)
+        where = f"order_line.fields.{place}"
+        if total is None or count == 0:
+            amount, currency = self.money(where, amount, currency, when)
+            return {"quantity": count, "unit_price": amount}, currency
+        total, currency = self.money(where, total, currency, when)
+        amount = None if total is None else total / count
+        return {"quantity": count, "unit_price": amount, "total": total}, currency
 
     def _meaning(self, status: str, given: Any) -> str:
         if given is not None and str(given) in MEANINGS:
@@ -276,6 +286,10 @@ class HistoryReader(_RowReader):
             raw = read("unit_price", row)
             currency = read("currency", row, to_text)
             amount, currency = self.money(f"history {label}.unit_price", to_decimal(raw), currency, when)
+            quantity: Decimal | None = read("quantity", row, _quantity_or_none)
+            count = None if quantity is None else pieces(quantity)
+            if amount is not None and quantity is not None and count:  # of a kilogram; here the price of a piece
+                amount = amount * quantity / count
             yield HistoryEvent(
                 id=f"{label}:{row.pk}",
                 event_type=kind,
@@ -285,7 +299,7 @@ class HistoryReader(_RowReader):
                 user_id=user,
                 session_id=read("session", row, to_text) or None,
                 guest=None if user is not None else read("guest", row, guest_key),
-                quantity=read("quantity", row, _whole_or_none),
+                quantity=count,
                 unit_price=amount,
                 currency=currency,
                 query=read("query", row, to_text) or None,

@@ -125,6 +125,8 @@ class Command(MLCommand):
             f"given keyed ids, {result.recent} recent items and {result.letters} dead letters dropped. "
             f"{result.compaction['vacuumed']} old files left the disk."
         )
+        if result.events or result.keyed:  # nobody's profile is to outlive what it was made of
+            self._profiles()
 
     def _export(self) -> None:
         from ml_models.data_collection.export import export_training_data

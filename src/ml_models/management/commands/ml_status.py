@@ -200,6 +200,9 @@ def _queue(values: Mapping[str, Any]) -> Table:
             ("committed in all", ""),
         ]
         rows += [(f"  {name}", count) for name, count in committer["totals"].items()]
+    if (orders := values.get("outbox")) is not None:
+        rows.append(("orders that wait in the outbox", orders["waiting"]))
+        rows.append(("  oldest", f"{orders['oldest_age_s']:,.0f} s" if orders["waiting"] else "-"))
     if letters := values.get("dead_letters"):
         rows.append(("dead letters", letters["letters"]))
         rows += [(f"  {reason}", count) for reason, count in letters["by_reason"].items()]
