@@ -229,7 +229,8 @@ def test_an_order_that_cannot_be_understood_is_a_dead_letter_until_the_fix(unmap
     with monkeypatch.context() as patch:
         patch.setattr(wire, "MAX_ITEMS_SERVER", -1)  # a fault of ours, say
         patch.setattr(wire, "_money", lambda fields, context: refuse())
-        assert signals.emit_purchase(None, 77, items=[{"product_id": 1, "price": "2.50"}], user_id=5) is None
+        items = [{"product_id": number, "price": "2.50"} for number in range(2_000)]  # 80 KB
+        assert signals.emit_purchase(None, 77, items=items, user_id=5) is None
     assert (outbox.waiting(), counters.snapshot()) == (0, {"rejected.wrong_value": 1})
     (letter,) = letters
     assert (letter.reason, letter.context["user_id"], letter.context["source"]) == ("wrong_value", "5", "server")
@@ -238,7 +239,8 @@ def test_an_order_that_cannot_be_understood_is_a_dead_letter_until_the_fix(unmap
     drain_outbox()
     (row,) = rows(unmapped)
     assert (row["event_id"], row["source"], row["user_id"]) == (purchase_id("default", "77"), "outbox", "5")
-    assert (row["items"][0]["unit_price"], json.loads(row["data"])["meaning"]) == (250, "purchase")
+    assert (len(row["items"]), row["items"][0]["unit_price"]) == (2_000, 250)
+    assert json.loads(row["data"])["meaning"] == "purchase"
 
 
 def refuse():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -180,7 +181,7 @@ def keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, 
     for error, _ in rejected:
         counters.add(f"rejected.{error.reason}")
     letters: list[Letter] = []
-    room = MAX_LETTERS
+    room = MAX_LETTERS if context.source == "js" else sys.maxsize  # the shop's own orders are as large as they are
     for error, index in rejected:
         try:
             letter = _letter(error, bytes(batch.events[index]), {**known, "index": index})

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 from django.db import DatabaseError, router
 
+from ml_models.adapters.tables import primary
 from ml_models.core import clock
 from ml_models.core.errors import MLError, StoreError
 from ml_models.core.ids import uuid7
@@ -94,7 +95,7 @@ def _recent_items(grace: timedelta) -> None:
     from ml_models.adapters.build import get_online_store
     from ml_models.orm import SyncState
 
-    notes = SyncState.objects.using(router.db_for_write(SyncState)).filter(pk__startswith=_NOTE)
+    notes = primary(SyncState).filter(pk__startswith=_NOTE)
     for one in list(notes):
         for visitor in one.data["visitors"]:
             get_online_store().forget(visitor)
@@ -119,7 +120,7 @@ def _spool() -> None:
         state.anew_at = now
         remark = " ".join(filter(None, (remark, get_online_store().scrub(), wipe(router.db_for_write(SyncState)))))
         # A note that is still needed leaves its bytes later.
-        if not SyncState.objects.filter(pk__startswith=_NOTE).exists():
+        if not primary(SyncState).filter(pk__startswith=_NOTE).exists():
             for path in dropped:
                 path.unlink(missing_ok=True)
     if remark:
