@@ -366,6 +366,27 @@ def test_runs_of_the_processing_task_may_overlap(shop):
     assert out.split() == ["6000", "0", "6000"]
 
 
+TOTALS = """
+import django; django.setup()
+from ml_models.data_collection.process import ProcessResult, _count
+for _ in range(200):
+    _count(ProcessResult(read=1))
+"""
+SUM = """
+import django; django.setup()
+from ml_models.orm import SyncState
+print(SyncState.objects.get(pk="committer").data["totals"]["read"])
+"""
+
+
+def test_totals_of_several_processes_wait_for_each_other(shop):
+    """On SQLite a transaction that reads before it writes fails at once where another writes."""
+    runs = [shop("", code=TOTALS) for _ in range(3)]
+    said = [run.communicate(timeout=GENEROUS)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 3, said
+    assert shop("", code=SUM).communicate(timeout=GENEROUS)[0].strip() == "600"
+
+
 def test_on_a_terminal_it_shows_the_table_and_ends_by_ctrl_c(shop):
     """Its lines are those of the guide's table, with what came of each."""
     ours, theirs = pty.openpty()

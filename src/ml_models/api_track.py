@@ -176,8 +176,6 @@ def _accept(request: HttpRequest, api: ApiSettings) -> HttpResponse:
         return _unrecorded(request, api, consent, batch, seen)
     decision = decide(request, seen, None if seen.identity else wire.session_of(batch))
     client = Client.of(meta)
-    if not meta.get("HTTP_USER_AGENT") and not meta.get("HTTP_COOKIE"):
-        client = client.flagged("bare_request")  # every browser names itself
     try:
         processed, rejected, withdrawn = collector.collect(batch, decision, client, consent)
     except SpoolError:

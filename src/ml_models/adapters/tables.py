@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from django.db import connections, router
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 
-__all__ = ["primary", "upsert"]
+__all__ = ["lock", "primary", "upsert"]
 
 Row = TypeVar("Row", bound=Model)
 
@@ -20,6 +20,15 @@ def primary(model: type[Row]) -> QuerySet[Row]:
     those it wrote a moment ago. Pages read where the shop's router sends them.
     """
     return model._default_manager.using(router.db_for_write(model))
+
+
+def lock(rows: QuerySet[Row], field: str) -> int:
+    """Lock rows for the rest of the transaction, by an UPDATE that changes nothing; how many there are.
+
+    As the first statement of a transaction. SQLite locks nothing for a SELECT: where two transactions have read and
+    both want to write, it fails one of them at once, without waiting its timeout.
+    """
+    return rows.update(**{field: F(field)})
 
 
 def upsert(rows: QuerySet[Row], new: Sequence[Row], key: str, fields: Sequence[str]) -> None:

@@ -110,12 +110,13 @@ class DatabaseVersions:
         """Point to a ready version; refuses any other. Pointing where the pointer is changes nothing."""
         from django.db import IntegrityError, router, transaction
 
-        from ml_models.adapters.tables import primary
+        from ml_models.adapters.tables import lock, primary
         from ml_models.orm import ModelVersion, Promotion, ServingModel
 
         alias, versions, pointers = router.db_for_write(ServingModel), primary(ModelVersion), primary(ServingModel)
         with transaction.atomic(using=alias):
-            row = versions.select_for_update().filter(name=name, version=version).first()
+            lock(versions.filter(name=name, version=version), "status")
+            row = versions.filter(name=name, version=version).first()
             if row is None:
                 raise _unknown(name, version)
             if row.status != "ready":

@@ -8,8 +8,7 @@ reason         sign
 ============== ==================================================================================================
 `user_agent`   the agent is in the list of `crawler-user-agents`, or calls itself a bot, crawler, spider, ...
 `automation`   the agent or its client hints name a headless or remote-controlled browser
-`bare_request` a page was asked for without any cookie and without `Accept-Language`, which every browser sends;
-               or events were posted without any cookie and without a user agent
+`bare_request` a page was asked for without any cookie and without `Accept-Language`, which every browser sends
 `pace`         more pages in a minute than a person looks at (`PAGES`, or `PAGES_WITHOUT_COOKIE` of one address)
 ============== ==================================================================================================
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_models.adapters.dead_letters import DeadLetters, Letter
-from ml_models.adapters.tables import primary
+from ml_models.adapters.tables import lock, primary
 from ml_models.core import clock
 from ml_models.core.errors import CommitConflict, InvalidEvent
 from ml_models.core.event import Event, decode_event
@@ -323,8 +323,9 @@ def _count(result: ProcessResult) -> None:
         for name in ("read", "written", "duplicates", "dead", "forgotten", "commits", "conflicts")
     }
     with transaction.atomic(using=router.db_for_write(SyncState)):
-        states = primary(SyncState).select_for_update()
-        state, _ = states.get_or_create(name="committer", defaults={"updated_at": clock.now()})
+        states = primary(SyncState)
+        lock(states.filter(pk="committer"), "updated_at")
+        state, _ = states.select_for_update().get_or_create(name="committer", defaults={"updated_at": clock.now()})
         totals = dict(state.data.get("totals", {}))
         for name, value in figures.items():
             totals[name] = totals.get(name, 0) + value
