@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml_models.adapters.lake_keys import lake_keys
 from ml_models.core import clock
@@ -31,6 +31,10 @@ _OURS = ("sync", "outbox")
 """Sources of purchases that the shop's own orders stand behind."""
 
 
+Again: TypeAlias = "Callable[[Sequence[str]], Iterable[Order]]"
+"""Reads orders by id."""
+
+
 class Known(NamedTuple):
     """The newest revision of a purchase or refund in the lake."""
 
@@ -39,6 +43,17 @@ class Known(NamedTuple):
     meaning: str
     when: datetime
     source: str
+
+
+class _Judged(NamedTuple):
+    """What becomes of an order."""
+
+    order: Order
+    before: Known | None
+    said: tuple[str, ...]
+    """Counts that it adds to."""
+    event: Event | None
+    """What is to be written, None for nothing."""
 
 
 class OrderWriter:
@@ -53,13 +68,21 @@ class OrderWriter:
 
     # -- writing ------------------------------------------------------------------------------------
 
-    def write(self, orders: Sequence[Order]) -> None:
-        """Bring the lake to what these orders say; counts what it did in `counts`."""
+    def write(self, orders: Sequence[Order], again: Again) -> None:
+        """Bring the lake to what these orders say; counts what it did in `counts`.
+
+        `again` reads the orders with these ids once more from the shop's table: what is written was read after the
+        snapshot that it is written to. Orders that are to the lake what they were are not read again.
+        """
         if orders:
-            self.counts.update(self.commit(lambda: self._of_orders(orders)))
+            self.counts.update(self.commit(lambda: self.of_orders(orders, again)))
 
     def commit(self, build: Callable[[], tuple[list[Event], Counter[str]]]) -> Counter[str]:
-        """Commit the events of `build()`, which reads the lake; called anew where another committer was faster."""
+        """Commit the events of `build()`, which reads the lake; called anew where another committer was faster.
+
+        Whatever else the events follow from, such as the shop's orders, `build` has to read as well: what was read
+        before the snapshot may be older than what the lake holds by now, and would be written over it.
+        """
         from ml_models.core.lake_schema import to_frame
 
         for attempt in range(_ATTEMPTS):
@@ -80,40 +103,62 @@ class OrderWriter:
             f"Others wrote to the lake {_ATTEMPTS} times in a row while orders were written. Run ml_sync again."
         )
 
-    def _of_orders(self, orders: Iterable[Order]) -> tuple[list[Event], Counter[str]]:
-        orders = list(orders)
+    def of_orders(self, orders: Sequence[Order], again: Again | None = None) -> tuple[list[Event], Counter[str]]:
+        """The events that bring the lake to what these orders say, and what becomes of each, for a `commit`.
+
+        Without `again` the orders must have been read since the snapshot. An order of before it may say less than the
+        lake does: it was refunded, say, and another process has written that. It would be taken for the newer word.
+        """
+        counts: Counter[str] = Counter(read=len(orders))
+        if not orders:
+            return [], counts
         start, end = min(o.when for o in orders), max(o.when for o in orders)
         known = self.known([purchase_id(self.site, o.id) for o in orders], start, end)
+        now = clock.now()
+
+        def judge(order: Order) -> _Judged:
+            return self._judge(order, known.get(purchase_id(self.site, order.id)), now)
+
+        judged = [judge(order) for order in orders]
+        if again is not None and (due := [one.order.id for one in judged if one.event is not None]):
+            fresh = {order.id: order for order in again(due)}
+            judged = [one if one.event is None else self._anew(one, fresh.get(one.order.id), judge) for one in judged]
         events: list[Event] = []
         refunds: list[Event] = []
-        counts: Counter[str] = Counter()
-        now = clock.now()
-        for order in orders:
-            counts["read"] += 1
-            if order.when > now + AHEAD:
-                counts["future"] += 1
+        for order, before, said, event in judged:
+            counts.update(said)
+            if event is None:
                 continue
-            before = known.get(purchase_id(self.site, order.id))
-            if before is None and order.meaning == "pending":
-                counts["pending"] += 1
-                continue
-            event = order_event(order, site=self.site, revision=before.revision + 1 if before else 0, received_at=now)
-            if before is None and not event.items:
-                counts["refused" if order.items else "empty"] += 1
-                continue
-            if self.says(before, event):
-                counts["unchanged"] += 1
-                continue
-            counts["new" if before is None else "changed"] += 1
-            counts["refused"] += bool(refused_lines(order))
-            if order.meaning in ("cancelled", "refunded"):
-                counts[order.meaning] += 1
             events.append(event)
             if order.meaning == "refunded":
                 refunds.append(refund_event(event, max(order.when, order.updated or now)))
             elif before is not None and before.meaning == "refunded":  # the refund was taken back
                 refunds.append(refund_event(event, max(order.when, order.updated or now), meaning="cancelled"))
         return events + self.revised(refunds), counts
+
+    @staticmethod
+    def _anew(one: _Judged, fresh: Order | None, judge: Callable[[Order], _Judged]) -> _Judged:
+        if fresh is not None:
+            return judge(fresh)
+        # Gone meanwhile. What the lake has of it may be newer than what was read; what it has not is not lost.
+        return one if one.before is None else one._replace(said=(), event=None)
+
+    def _judge(self, order: Order, before: Known | None, now: datetime) -> _Judged:
+        if order.when > now + AHEAD:
+            return _Judged(order, before, ("future",), None)
+        if before is None and order.meaning == "pending":
+            return _Judged(order, before, ("pending",), None)
+        event = order_event(order, site=self.site, revision=before.revision + 1 if before else 0, received_at=now)
+        if before is None and not event.items:
+            return _Judged(order, before, ("refused" if order.items else "empty",), None)
+        if self.says(before, event):
+            return _Judged(order, before, ("unchanged",), None)
+        said = ["new" if before is None else "changed"]
+        if refused_lines(order):
+            said.append("refused")
+        if order.meaning in ("cancelled", "refunded"):
+            said.append(order.meaning)
+        return _Judged(order, before, tuple(said), event)
 
     def revised(self, refunds: list[Event]) -> list[Event]:
         """Those of the refunds that the lake does not hold as they are, each with its revision."""
@@ -140,13 +185,26 @@ class OrderWriter:
             if row["source"] in _OURS and row["order_id"] and _meaning(row["data"]) == "purchase"
         }
 
-    def mark(self, ids: Iterable[str], meaning: str, source: str, **more: Any) -> None:
-        """Write the purchases with these event ids that count as bought once more, with another meaning."""
+    def mark(
+        self,
+        ids: Iterable[str],
+        meaning: str,
+        source: str,
+        *,
+        spare: Callable[[], Collection[str]] = tuple,
+        **more: Any,
+    ) -> None:
+        """Write the purchases with these event ids that count as bought once more, with another meaning.
+
+        `spare` is asked after the snapshot for those that are not to be touched after all.
+        """
         import polars as pl
 
-        wanted = list(ids)
+        named = list(ids)
 
         def build() -> tuple[list[Event], Counter[str]]:
+            spared = set(spare())
+            wanted = [one for one in named if one not in spared]
             columns = ["event_id", "event_time", "revision", "user_id", "anonymous_id", "currency", "items", "order_id"]
             frame = self._scan([*columns, "data"], EventType.PURCHASE).filter(pl.col("event_id").is_in(wanted))
             rows = [row for row in frame.collect().to_dicts() if _meaning(row["data"]) == "purchase"]
@@ -154,7 +212,7 @@ class OrderWriter:
                 marked=len(rows)
             )
 
-        if wanted:
+        if named:
             self.counts.update(self.commit(build))
 
     def _restated(self, row: dict[str, Any], source: str, data: dict[str, Any]) -> Event:

@@ -2,7 +2,8 @@
 
 No position is kept: rows get their numbers before they are committed, so a number beyond which everything is known
 does not exist. Rows are read, brought to the lake and only then deleted; what is read twice is recognised by the
-event's id and content.
+event's id and content. Which rows are still there is looked at after the lake's snapshot, for every commit anew: one
+that another process has drained may have been followed by a later word on the same order.
 
 Where `ML_CATALOG` maps the orders, a row is the word that an order is there: the order itself is read from the shop's
 table, as `ml_sync` reads it, so both write the same row. Which visitor placed it stays known as `purchase_seen`.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
@@ -28,7 +29,11 @@ from ml_models.data_collection.order_writer import Known, OrderWriter
 from ml_models.settings import get_settings
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from ml_models.adapters.dead_letters import Letter
     from ml_models.core.ports import Catalogue, EventStore, Order
+    from ml_models.orm import OutboxEvent
 
 __all__ = ["DrainResult", "drain_outbox"]
 
@@ -70,33 +75,62 @@ def drain_outbox(
         if drain is None:  # asked for only where there is work: most runs find none
             catalogue = get_catalogue() if catalogue is None else catalogue
             drain = _Drain(catalogue, get_event_store() if store is None else store)
-        events, dead = _decode([bytes(row.record) for row in rows])
-        drain.bring(events, result)
+        batch = _Batch(waiting, rows)
+        drain.bring(batch, result)
         result.read += len(rows)
-        result.dead += dead
+        result.dead += batch.dead
         waiting.filter(pk__in=[row.pk for row in rows]).delete()
     return result
 
 
-def _decode(records: Sequence[bytes]) -> tuple[list[Event], int]:
-    from ml_models.adapters.build import get_dead_letters
+class _Batch:
+    """Rows of one commit, and what has become of them since they were read."""
+
+    def __init__(self, waiting: QuerySet[OutboxEvent], rows: Sequence[OutboxEvent]) -> None:
+        self._waiting = waiting
+        self._events, letters = _decode(rows)
+        self._ids = {row.event_id for row in rows if row.pk in self._events}
+        self.size = len(self._events)
+        self.dead = len(letters)
+        if letters:
+            from ml_models.adapters.build import get_dead_letters
+
+            get_dead_letters().write_all(letters, durable=True)
+
+    def events(self) -> list[Event]:
+        """Those whose rows are still there, and what was put about the same orders meanwhile, as they were put.
+
+        A row that is gone was brought to the lake by another process, maybe with one put after it. So was one that is
+        there still, where that process is about to delete both: to be written after it, the later one belongs to this.
+        """
+        if not self._ids:
+            return []
+        keys = list(self._waiting.filter(event_id__in=self._ids).order_by("pk").values_list("pk", flat=True))
+        found, later = self._events, [key for key in keys if key not in self._events]
+        if later:
+            found = found | _decode(self._waiting.filter(pk__in=later))[0]
+        # Copies: the writer puts times and revisions into them, of a lake that may be another the next time.
+        return [msgspec.structs.replace(found[key], data=dict(found[key].data)) for key in keys if key in found]
+
+
+def _decode(rows: Iterable[OutboxEvent]) -> tuple[dict[int, Event], list[Letter]]:
+    """Events by the key of their row, and a letter for each row that is none."""
     from ml_models.adapters.dead_letters import DeadLetters
     from ml_models.core.lake_schema import to_frame
 
-    events, letters = [], []
-    for record in records:
+    events, letters = {}, []
+    for row in rows:
+        record = bytes(row.record)
         try:
             event = decode_event(record)
             to_frame([event])  # what fits no column must not hold the others up
-            events.append(event)
+            events[row.pk] = event
         except InvalidEvent as error:
             context = {"source": "outbox"}
             letters.append(
                 DeadLetters.letter(error.reason, error.path, record, kind="record", detail=str(error), context=context)
             )
-    if letters:
-        get_dead_letters().write_all(letters, durable=True)
-    return events, len(letters)
+    return events, letters
 
 
 class _Drain:
@@ -105,47 +139,61 @@ class _Drain:
         self.mapped = bool(getattr(catalogue, "has_orders", True))
         self.site = get_settings().site
         self.writer = OrderWriter(store, self.site)
+        self._whole: list[str] = []
+        """Ids of the purchases that the last batch says were refunded as a whole."""
 
-    def bring(self, events: list[Event], result: DrainResult) -> None:
+    def bring(self, batch: _Batch, result: DrainResult) -> None:
         """All of them, with those of one order in the order they were put."""
-        if not events:
+        if not batch.size:
             return
-        found: dict[str, Order] = {}
         written = unknown = 0
         if self.mapped:
-            numbers = list(dict.fromkeys(str(event.order_id) for event in events))
-            found = {order.id: order for order in self.catalogue.orders(ids=numbers)}
-            before = Counter(self.writer.counts)
-            self.writer.write(list(found.values()))
-            gained = self.writer.counts - before
-            written += gained["new"] + gained["changed"]
-            unknown = len(numbers) - len(found)
+            written, unknown = self._orders(batch)
             result.unknown += unknown
-            if unknown:
-                logger.warning(
-                    "%d orders that the shop told of are not among those that ML_CATALOG maps, such as %s. Give "
-                    "emit_purchase the order itself, or the id that ML_CATALOG names.",
-                    unknown,
-                    next(number for number in numbers if number not in found),
-                )
-        written += self.writer.commit(lambda: self._others(events, found))["written"]
-        if not self.mapped:
-            whole = [event for event in events if event.event_type == EventType.REFUND and not event.items]
-            self.writer.mark([purchase_id(self.site, str(event.order_id)) for event in whole], "refunded", "outbox")
+        done = self.writer.commit(lambda: self._others(batch))
+        written += done["written"]
+        if whole := self._whole:
+            self.writer.mark(whole, "refunded", "outbox")
         result.written += written
-        result.known += max(0, len(events) - written - unknown)
+        result.known += max(0, batch.size - written - unknown)
 
-    def _others(self, events: list[Event], orders: dict[str, Order]) -> tuple[list[Event], Counter[str]]:
+    def _orders(self, batch: _Batch) -> tuple[int, int]:
+        """Bring the orders as the shop's table has them: (written, not found there)."""
+        missing: list[str] = []
+
+        def build() -> tuple[list[Event], Counter[str]]:
+            numbers = list(dict.fromkeys(str(event.order_id) for event in batch.events()))
+            orders = self._read(numbers)
+            missing[:] = [number for number in numbers if number not in orders]
+            return self.writer.of_orders(list(orders.values()))
+
+        done = self.writer.commit(build)
+        if missing:
+            logger.warning(
+                "%d orders that the shop told of are not among those that ML_CATALOG maps, such as %s. Give "
+                "emit_purchase the order itself, or the id that ML_CATALOG names.",
+                len(missing),
+                missing[0],
+            )
+        return done["new"] + done["changed"], len(missing)
+
+    def _read(self, numbers: Sequence[str]) -> dict[str, Order]:
+        return {order.id: order for order in self.catalogue.orders(ids=numbers)} if numbers else {}
+
+    def _others(self, batch: _Batch) -> tuple[list[Event], Counter[str]]:
         """What is to be written beside the orders of the shop's table."""
+        events = batch.events()
         purchases = [event for event in events if event.event_type == EventType.PURCHASE]
         refunds = [event for event in events if event.event_type == EventType.REFUND]
+        self._whole = []
         if self.mapped:
+            orders = self._read(list({str(event.order_id) for event in refunds}))
             written = self.writer.revised(list(filter(None, (self._partial(event, orders) for event in refunds))))
             seen = self._seen(purchases)
         else:
-            known = self._known(events)
-            written = self._changed(purchases, known) + self._refunds(refunds)
+            written = self._changed(purchases, self._known(events)) + self._refunds(refunds)
             seen = []
+            self._whole = [purchase_id(self.site, str(one.order_id)) for one in refunds if not one.items]
         return written + seen, Counter(written=len(written))
 
     # -- beside a mapped table ----------------------------------------------------------------------
@@ -208,6 +256,8 @@ class _Drain:
     # -- where nothing is mapped: what the shop said is all there is --------------------------------
 
     def _known(self, events: list[Event]) -> dict[str, Known]:
+        if not events:
+            return {}
         ids = {purchase_id(self.site, str(event.order_id)) for event in events}
         times = [event.event_time for event in events]
         return self.writer.known(list(ids), min(times), max(times))

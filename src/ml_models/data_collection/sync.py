@@ -4,13 +4,14 @@ Every order is one `purchase` event whose id is derived from the order's number,
 one event. What the lake holds decides what is written: an order whose content differs from the newest revision there is
 appended as the next revision; `data.meaning` says what has become of it (`purchase`, `cancelled`, `refunded`,
 `pending`). A refunded order also gets a `refund` event. Nothing here relies on the shop's transactions or signals:
-orders whose lines come later, or whose status changes, are met again within the overlap.
+orders whose lines come later, or whose status changes, are met again within the overlap. What is about to be written is
+read once more after the lake's snapshot, lest an older state of an order follow a newer one that another process wrote.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -141,10 +142,19 @@ def sync_orders(
     writer = OrderWriter(store, site)
     # Read before the orders are: whatever is in the lake by now was in the shop's table before.
     held = writer.held(since, started) if since is not None and not full else {}
-    failed = Counter(getattr(catalogue, "failures", {}))
+    failed = _failures(catalogue)
+    twice: Counter[str] = Counter()
+
+    def again(ids: Sequence[str]) -> list[Order]:
+        """Orders read once more; what cannot be read of them was counted the first time."""
+        before = _failures(catalogue)
+        found = list(catalogue.orders(ids=ids))
+        twice.update(_failures(catalogue) - before)
+        return found
+
     newest = state.watermark
     for orders in _chunks(catalogue.orders(since=since), max(1, chunk)):
-        writer.write(orders)
+        writer.write(orders, again)
         for order in orders:
             held.pop(purchase_id(site, order.id), None)
         newest = max(t for o in orders for t in (newest, o.when, o.updated) if t is not None)
@@ -156,20 +166,30 @@ def sync_orders(
     if held and since is not None:
         # Its date may have been edited to before the overlap: asked for by its id, it is there.
         moved = list(catalogue.orders(ids=list(held.values())))
-        writer.write(moved)
+        writer.write(moved, again)
         gone = held.keys() - {purchase_id(site, order.id) for order in moved}
-        # Deleted by the shop, or filtered away.
-        writer.mark(gone, "cancelled", "sync", vanished=True)
+        # Deleted by the shop, or filtered away, and not back by now.
+        writer.mark(
+            gone,
+            "cancelled",
+            "sync",
+            spare=lambda: [purchase_id(site, order.id) for order in again([held[one] for one in gone])],
+            vanished=True,
+        )
     # Never beyond the beginning of the run: an order placed while it ran may not have been read.
     watermark = None if newest is None else min(newest, started)
     _save(state, watermark=watermark)
     vanished = writer.counts.pop("marked", 0)
-    unreadable = dict(Counter(getattr(catalogue, "failures", {})) - failed)
+    unreadable = dict(_failures(catalogue) - failed - twice)
     return SyncResult(**writer.counts, vanished=vanished, watermark=watermark, full=full, unreadable=unreadable)
 
 
 def _overlap(catalogue: Catalogue) -> timedelta:
     return OVERLAP if getattr(catalogue, "orders_have_updated", True) else OVERLAP_WITHOUT_UPDATED
+
+
+def _failures(catalogue: Catalogue) -> Counter[str]:
+    return Counter(getattr(catalogue, "failures", {}))
 
 
 def _moment(text: str | None) -> datetime | None:

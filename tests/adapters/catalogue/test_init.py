@@ -65,6 +65,7 @@ def test_a_shop_with_uuid_keys(story):
         ("N2", "cancelled", "1"),
     ]
     assert told["orders"][0]["items"] == [["p0", True, 2, "9.50"]]
+    assert told["read_by_id"]
     assert told["history"] == [["product_view", "p4", "s"]]
 
 
@@ -75,6 +76,7 @@ def test_a_tutorial_shop_whose_orders_have_no_user(story):
         ("purchase", None, True),
         ("pending", None, True),
     ]
+    assert told["read_by_id"]
 
 
 def test_a_shop_whose_cart_is_an_order_and_whose_lines_hang_by_many_to_many(story):
@@ -83,6 +85,7 @@ def test_a_shop_whose_cart_is_an_order_and_whose_lines_hang_by_many_to_many(stor
     assert [p["price"] for p in told["products"]] == ["19.99", "9.5"]  # the discounted one where there is one
     (order,) = told["orders"]
     assert order["items"] == [["p0", False, 2, "19.99"], ["p1", False, 2, "9.5"]]
+    assert told["read_by_id"]
 
 
 def test_a_project_without_products_is_told_so(story):

@@ -60,9 +60,10 @@ class MemoryCatalogue:
 
     def orders(self, *, since: datetime | None = None, ids: Sequence[str] | None = None) -> Iterator[Order]:
         """Oldest first; with `ids` those."""
+        wanted = None if ids is None else set(ids)
         for order in sorted(self.all_orders, key=lambda o: (o.when, o.id)):
-            if ids is not None:
-                if order.id in ids:
+            if wanted is not None:
+                if order.id in wanted:
                     yield order
                 continue
             if since is None or order.when >= since or (order.updated is not None and order.updated >= since):

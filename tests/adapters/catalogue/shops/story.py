@@ -68,6 +68,10 @@ def fill_classic():
             order.items.add(model("OrderItem").objects.create(user=user, item=item, quantity=2, ordered=ordered))
 
 
+def by_id(catalogue, **which):
+    return {order.id: order for order in catalogue.orders(**which)}
+
+
 def main():
     call_command("migrate", run_syncdb=True, verbosity=0)
     fill = globals().get(f"fill_{SHOP}")
@@ -120,6 +124,7 @@ def main():
                 }
                 for o in catalogue.orders()
             ],
+            "read_by_id": by_id(catalogue) == by_id(catalogue, ids=[o.id for o in catalogue.orders()]),
             "history": [[e.event_type, names[e.product_id], e.session_id] for e in catalogue.history()],
             "failures": dict(catalogue.failures),
         },
