@@ -99,7 +99,7 @@ class Shop:
 
 def _names(person: dict[str, Any]) -> list[str]:
     """The ids by which a person could be found in any byte."""
-    return [name for name in (person["user"], person["visitor"], person["guest"].removeprefix("guest:")) if name]
+    return [name for name in (person["user"], *person["devices"], person["guest"].removeprefix("guest:")) if name]
 
 
 def _options(person: dict[str, Any], number: int) -> list[str]:

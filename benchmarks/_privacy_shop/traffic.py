@@ -36,6 +36,8 @@ class Visitor:
             raise_request_exception=True,
         )
         self.user: Any = None
+        self.devices: list[str] = []
+        """Anonymous ids of his cookies: a login changes the id."""
 
     def mail(self) -> str:
         """The address, which counts as sent."""
@@ -125,6 +127,9 @@ class Visitor:
     def post(self, body: str) -> None:
         """To the track endpoint; whatever it answers is no matter here."""
         self.client.post("/api/ml/track/", body, content_type="application/json")
+        device = self.client.cookies["_ml"].value.split(".")[1]
+        if device not in self.devices:
+            self.devices.append(device)
 
     def log_in(self) -> None:
         """Become a user of the shop."""
@@ -140,13 +145,13 @@ class Visitor:
         """As the shop knows him."""
         from ml_models.adapters.catalogue.values import guest_key
 
-        cookie = self.client.cookies["_ml"].value
         return {
             "user": self.user,
-            "visitor": cookie.split(".")[1],
+            "visitor": self.devices[-1],
+            "devices": self.devices,
             "email": self.email,
             "guest": f"guest:{guest_key(self.email)}",
-            "cookie": cookie,
+            "cookie": self.client.cookies["_ml"].value,
         }
 
 
