@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import msgspec
 from django.urls import get_script_prefix
 
 from ml_models.adapters.build import get_dead_letters, get_spool
@@ -43,7 +44,9 @@ logger = logging.getLogger("bunoraa.ml")
 
 
 MAX_LETTERS = 32_768
-"""Bytes of refused events kept of one request: one sender must not push everybody else's letters out."""
+"""Bytes of refused events kept whole of one request: one sender must not push everybody else's letters out."""
+CUT_LETTER = 256
+"""What is kept of each event beyond that; bytes. It shows what was wrong, and cannot be offered again."""
 
 
 class Collected(NamedTuple):
@@ -189,11 +192,11 @@ def keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, 
             if counters.add("dead_letters.failed") % 1000 == 1:
                 logger.exception("A rejected event could not be kept. Counted from here.")
             continue
+        if len(letter.payload) > max(room, CUT_LETTER):
+            counters.add("dead_letters.cut")
+            letter = _cut(letter)
         room -= len(letter.payload)
-        if room < 0:
-            counters.add("dead_letters.over_limit")
-        else:
-            letters.append(letter)
+        letters.append(letter)
     try:
         if letters:
             get_dead_letters().write_all(letters)
@@ -208,6 +211,15 @@ def _letter(error: InvalidEvent, raw: bytes, context: dict[str, object]) -> Lett
         detail += f"; it has {len(raw):,}"
     payload = privacy.clean_payload(raw, error.reason)
     return DeadLetters.letter(error.reason, scrub(error.path), payload, detail=detail, context=context)
+
+
+def _cut(letter: Letter) -> Letter:
+    detail = f"{letter.detail}; cut from {len(letter.payload):,} characters".removeprefix("; ")
+    payload = letter.payload.encode()[:CUT_LETTER].decode(errors="ignore")
+    context = {name: value for name, value in letter.context.items() if name != "received_at"}  # not to be replayed
+    return msgspec.structs.replace(
+        letter, payload=payload, path=letter.path[:CUT_LETTER], detail=detail, context=context
+    )
 
 
 _KEPT = ("site", "anonymous_id", "user_id", "currency", "consent", "sender", *Client().columns())
