@@ -6,18 +6,19 @@ const AGE = 395 * 86400; // lifetime of the cookie, seconds
 
 let chosen: Consent | undefined; // where the cookie cannot be kept
 
+let ruling: Consent | undefined; // the server's word, where it knows better
+
+export const rule = (state?: Consent): void => void (ruling = state);
+
 const cookieName = (): string => options.consentCookie || "_ml_consent";
 
 /** What the visitor said on this site; undefined where nothing was said. */
 export function said(): Consent | undefined {
-  let cookies = "";
   try {
-    cookies = document.cookie;
+    return `; ${document.cookie};`.match(`; ${cookieName()}=(granted|denied);`)![1] as Consent;
   } catch {
-    // a sandboxed page has none
+    return chosen; // no such cookie, or a sandboxed page, which has none
   }
-  const found = cookies.match(`(?:^|; )${cookieName()}=(granted|denied)(?:;|$)`);
-  return found ? (found[1] as Consent) : chosen;
 }
 
 /** What holds now; asked anew each time, as the visitor may decide in another tab. */
@@ -25,9 +26,7 @@ export const consent = (): Consent =>
   said() ||
   ((navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl && options.gpc !== "off"
     ? "denied"
-    : options.consent === "required"
-      ? "pending"
-      : "granted");
+    : ruling || (options.consent === "required" ? "pending" : "granted"));
 
 export const allowed = (): boolean => consent() === "granted";
 

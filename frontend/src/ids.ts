@@ -11,15 +11,10 @@ export function uuid7(): string {
   } catch {
     // a page that took `crypto` away: good enough to tell two events apart
   }
-  const time = Date.now().toString(16).padStart(12, "0");
+  const time = Date.now().toString(16).padStart(12, "0").replace(/.{8}/, "$&-");
   const order = (count++).toString(16).slice(-3);
-  return (time.slice(0, 8) + "-" + time.slice(8) + "-7" + order + "-yxxx-xxxxxxxxxxxx").replace(/[xy]/g, (kind, at) =>
-    (kind === "x" ? random[at]! & 15 : (random[at]! & 3) | 8).toString(16),
-  );
+  return (time + "-7" + order + "-8xxx-xxxxxxxxxxxx").replace(/x/g, (_, at) => (random[at]! & 15).toString(16));
 }
-
-/** When a UUIDv7 was made, milliseconds since 1970. */
-export const made = (id: string): number => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 
 const IDLE = 30 * 60 * 1000; // a session ends after this many milliseconds without an event
 const KEY = "_ml_session";
@@ -35,7 +30,7 @@ export function sessionId(allowed: boolean): string {
     // storage is blocked: this page is its own session
   }
   const [id, last] = stored.split("|");
-  const current = id && now - Number(last) < IDLE ? id : uuid7();
+  const current = id && Math.abs(now - +last!) < IDLE ? id : uuid7();
   inMemory = current + "|" + now;
   try {
     if (allowed) localStorage.setItem(KEY, inMemory);

@@ -26,8 +26,8 @@ export function pageProduct(): string | null {
 /** Place of an element in its list, from 1. */
 function position(element: Element): number {
   const list = block(element);
-  const all = Array.from((list || document).querySelectorAll(MARKED)).filter((one) => block(one) === list);
-  return Number(element.getAttribute("data-ml-position")) || all.indexOf(element) + 1;
+  const all = [...(list || document).querySelectorAll(MARKED)].filter((one) => block(one) === list);
+  return +element.getAttribute("data-ml-position")! || all.indexOf(element) + 1;
 }
 
 function recommended(element: Element, list: HTMLElement): Data {
@@ -39,11 +39,11 @@ export function watchImpressions(record: Recorder): void {
   let seen = new Set<string>();
   let items: Data[] = [];
   let looking = false;
-  const timers = new Map<Element, ReturnType<typeof setTimeout>>();
+  const timers = new WeakMap<Element, ReturnType<typeof setTimeout>>();
 
   const key = (element: Element): string => {
     const list = block(element);
-    return (list ? list.dataset.mlRecId : "") + "|" + id(element);
+    return (list && list.dataset.mlRecId) + "|" + id(element);
   };
 
   const look = (element: Element): void => {

@@ -11,7 +11,7 @@ const attribute = (element: Element, name: string): string | undefined =>
 
 /** The path a link leads to; of another site only its name, of mail and telephone nothing. */
 function path(link: HTMLAnchorElement): string | undefined {
-  if (!/^https?:$/.test(link.protocol)) return undefined;
+  if (!/^http/.test(link.protocol)) return undefined;
   return link.host === location.host ? link.pathname : "//" + link.host;
 }
 

@@ -1,26 +1,28 @@
-import { consent, keep, said } from "./consent";
+import { allowed, consent, keep, said } from "./consent";
 import { watchEngagement } from "./engagement";
 import { pageViewId, sessionId, uuid7 } from "./ids";
 import { pageProduct, watchImpressions } from "./impressions";
 import { watchClicks, watchForms } from "./interactions";
 import { beginnings, each, endings, hidden, later, listen, options, readOptions, safely, tell } from "./page";
-import { add, amend, back, drain, empty, flush, leave } from "./transport";
+import { add, amend, back, empty, flush, leave, wake } from "./transport";
 import type { Data, Recorder, Tracker, WireEvent } from "./types";
 import { type EventType, known } from "./vocabulary";
 
 /** A copy of this moment; throws for what cannot travel, before it could spoil a batch. */
 const copy = (data: Data): Data => JSON.parse(JSON.stringify(data));
 
+const HOLD = 1000; // the page's own events wait for what its scripts add to them, milliseconds
+
 const address = (): string => location.pathname + location.search;
 
 function start(): Tracker {
   readOptions();
-  if (!options.apiUrl) options.apiUrl = "/api/ml/track/";
+  options.apiUrl = options.apiUrl || "/api/ml/track/";
   let view = pageViewId();
   let url = address();
   let referrer = document.referrer;
   let viewed: Record<string, string> = {}; // product id -> event id, of this page view
-  let opening = true; // the page's own events leave together, at once
+  let routing = false; // a view that was opened by an address has still to be recorded
 
   const record: Recorder = (type, data, now) => {
     const state = consent();
@@ -36,7 +38,7 @@ function start(): Tracker {
     };
     if (state !== "denied") {
       tell(type, event);
-      add(event, !!now && !opening);
+      add(event, now);
     }
     return event.event_id;
   };
@@ -45,22 +47,17 @@ function start(): Tracker {
   const viewProduct = (data: Data): void => {
     const id = String(data.product_id);
     const first = viewed[id];
-    if (first === undefined) viewed[id] = record("product_view", data);
-    else amend(first, copy(data));
+    if (first) amend(first, copy(data));
+    else viewed[id] = record("product_view", data);
   };
 
   const open = (): void => {
-    opening = true;
+    routing = false;
     each(beginnings, (work) => work());
     record("page_view", { title: document.title.slice(0, 200) });
-    const product = pageProduct();
+    const product = options.productViews !== "off" && pageProduct();
     if (product) viewProduct({ product_id: product });
-    // After the page's own scripts had their turn to add to these events, and before a visitor can be gone.
-    later(() => {
-      opening = false;
-      flush();
-      drain();
-    });
+    later(wake, HOLD);
   };
 
   const end = (): void => each(endings, (work) => work());
@@ -84,11 +81,14 @@ function start(): Tracker {
   /** Another page without a page load: the address changed. */
   const route = (): void => {
     if (address() === url) return;
-    end();
-    referrer = location.origin + url;
+    if (!routing) {
+      routing = true;
+      end();
+      referrer = location.origin + url;
+      restart();
+      later(open); // the page had its turn to change its title, and the address once more
+    }
     url = address();
-    restart();
-    later(open); // the page had its turn to change its title
   };
 
   const method = (type: EventType) => safely((data: Data) => void record(type, { ...data }, type === "purchase"));
@@ -98,7 +98,7 @@ function start(): Tracker {
   else ready();
   listen(window, "pagehide", hide);
   listen(document, "visibilitychange", () => (hidden() ? hide() : back()));
-  listen(window, "online", () => back(true));
+  listen(window, "online", back);
   listen(window, "pageshow", (event: PageTransitionEvent) => {
     if (!event.persisted) return;
     back();
@@ -115,29 +115,28 @@ function start(): Tracker {
   });
 
   return {
-    trackProductView: safely((product) => viewProduct({ ...product })),
+    trackProductView: safely(viewProduct),
     trackAddToCart: method("cart_add"),
     trackRemoveFromCart: method("cart_remove"),
     trackCheckout: method("checkout_step"),
     trackPurchase: method("purchase"),
     trackSearch: method("search"),
     track: safely((name, data) => {
-      if (name === "product_view") viewProduct({ ...data });
-      else if (known(name)) method(name as EventType)(data!);
+      if (name === "product_view") viewProduct(data!);
+      else if (known(name)) record(name as EventType, { ...data }, name === "purchase");
       else record("custom", { action: name, ...data });
     }),
     flush: safely(() => flush()),
     consent: safely((state) => {
-      if ((state !== "granted" && state !== "denied") || state === said()) return;
-      const told = consent() === "granted" || state === "granted";
-      if (state === "granted") keep(state);
+      const granted = state === "granted";
+      if ((!granted && state !== "denied") || state === said()) return;
+      if (granted) keep(state);
       else empty();
-      if (told) record("consent_change", { state }, true);
+      if (allowed()) record("consent_change", { state }, true);
       flush();
-      if (state === "denied") {
-        keep(state);
-        flush(); // which now forgets
-      }
+      if (granted) return;
+      keep(state);
+      flush(); // which now forgets
     }),
   };
 }

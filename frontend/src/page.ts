@@ -10,7 +10,7 @@ let debugging = false;
 /** With `?ml_debug` in the address or `_ml_debug` in localStorage: tell the shop's developer what happens. */
 export const tell = (...words: unknown[]): void => {
   try {
-    if (debugging) console.log("ml-tracking", ...words);
+    if (debugging) console.log("ml", ...words);
   } catch {
     // a page without a console
   }
@@ -38,7 +38,7 @@ export const readOptions = safely(() => {
   const script = (document.currentScript || document.querySelector("script[data-api-url]")) as HTMLScriptElement | null;
   if (script) options = script.dataset;
   // The last one, as storage may be blocked.
-  debugging = /[?&]ml_debug/.test(location.search) || !!localStorage.getItem("_ml_debug");
+  debugging = /[?&]ml_debug/.test(location.search) || localStorage._ml_debug;
 });
 
 /** Nobody sees the page. */

@@ -1,5 +1,4 @@
 // The events that no server has acknowledged yet, in IndexedDB, shared by all tabs of this site.
-import { made } from "./ids";
 import { each, safely } from "./page";
 import type { WireEvent } from "./types";
 
@@ -21,8 +20,8 @@ type Work = (store: IDBObjectStore, transaction: IDBTransaction) => void;
 let database: IDBDatabase | null | undefined; // null: there is none to be had
 let early: Work[] | undefined; // asked for while it opens
 // What this page may write before it looks at the whole again; the fuller the queue, the less.
-let rows = ROWS / 10;
-let room = SIZE / 10;
+let rows = 100;
+let room = 1e5;
 let long: IDBTransaction[] = []; // that wait for this page between two requests
 let going = false;
 
@@ -81,7 +80,7 @@ function sweep(store: IDBObjectStore, then: (kept: Stored[]) => void): void {
       const id = stored.event.event_id;
       rows--;
       room -= length(stored.event);
-      if (rows < 0 || room < 0 || Date.now() - made(id) > AGE) store.delete(id);
+      if (rows < 0 || room < 0 || Date.now() - Date.parse(stored.event.timestamp) > AGE) store.delete(id);
       else kept.unshift(stored);
     }
     rows /= 10;
@@ -102,7 +101,7 @@ const commit = (transaction: IDBTransaction): void => transaction.commit && tran
 
 /** Keep events; `saved` is called once they survive the page. Others may take them now (`free`), else after the lease. */
 export function put(events: WireEvent[], free: boolean, saved?: () => void): void {
-  if (!events.length) return;
+  if (!events[0]) return;
   const due = free ? 0 : Date.now() + LEASE;
   use((store, transaction) => {
     if (saved) transaction.oncomplete = safely(saved);
@@ -166,7 +165,7 @@ export function claim(most: number, then: (events: WireEvent[], wait: number) =>
     transaction.onabort = safely(() => then([], 0));
     sweep(store, (kept) => {
       const now = Date.now();
-      taken = kept.filter((stored) => stored.due <= now).slice(0, most);
+      taken = kept.filter(({ due }) => due <= now || due > now + LEASE).slice(0, most);
       each(taken, ({ event }) => store.put({ event, due: now + LEASE }));
       wait = kept.length && Math.min(...kept.map((stored) => stored.due)) - now + 100;
       commit(transaction);

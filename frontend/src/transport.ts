@@ -1,5 +1,5 @@
-// Events on their way: recorded -> in the queue of the beventser -> sent -> acknowledged -> out of the queue.
-import { allowed, consent } from "./consent";
+// Events on their way: recorded -> in the queue of the browser -> sent -> acknowledged -> out of the queue.
+import { allowed, type Consent, consent, rule } from "./consent";
 import { forgetSession, uuid7 } from "./ids";
 import { later, options, safely, soon, tell } from "./page";
 import { adopt, claim, clear, drop, durable, interrupt, put, rescue } from "./queue";
@@ -9,7 +9,7 @@ const BATCH = 10; // events of one request
 const LARGE = 50; // events of one request when leaving, and of one from the queue
 const WAIT = 5000; // longest time an event waits, milliseconds
 const KEPT = 200; // events kept in memory
-const BYTES = 60 * 1024; // a beventser refuses keepalive bodies beyond 64 KiB, all that are under way counted
+const BYTES = 60 * 1024; // a browser refuses keepalive bodies beyond 64 KiB, all that are under way counted
 const REQUESTS = 9; // and more than this many keepalive requests under way
 const LONGEST = 300000; // longest back-off of our own, milliseconds
 const HOUR = 3600000; // longest the server may ask for
@@ -24,7 +24,7 @@ let failures = 0;
 let timer: ReturnType<typeof setTimeout> | 0 = 0;
 let leaving = false; // hidden or going: no other chance may come
 let draining = false;
-let unlock: (() => void) | undefined;
+let unlock = (): void => undefined;
 
 const without = (from: WireEvent[], events: WireEvent[]): WireEvent[] => from.filter((event) => !events.includes(event));
 
@@ -37,7 +37,7 @@ function settle(): void {
 }
 
 /** Take an event; it leaves with the batch, or at once. */
-export function add(event: WireEvent, now: boolean): void {
+export function add(event: WireEvent, now?: boolean): void {
   if (waiting.length < KEPT) waiting.push(event);
   if (unsaved.length < KEPT || allowed()) unsaved.push(event);
   soon(settle);
@@ -47,11 +47,12 @@ export function add(event: WireEvent, now: boolean): void {
 
 /** Add to the data of an event that has not left. */
 export function amend(id: string, data: object): void {
-  const event = waiting.find((one) => one.event_id === id);
-  if (!event) return;
-  Object.assign(event.data, data);
-  unsaved.push(event);
-  soon(settle);
+  for (const event of waiting) {
+    if (event.event_id !== id) continue;
+    Object.assign(event.data, data);
+    unsaved.push(event);
+    soon(settle);
+  }
 }
 
 /** Send what waits. */
@@ -62,8 +63,7 @@ export function flush(): void {
   if (!allowed()) return;
   if (Date.now() < until && (durable() || !leaving)) return hand(waiting);
   // Taken out first: what a send puts back waits for the next time.
-  const due = waiting.splice(0);
-  while (due.length) send(due.splice(0, leaving ? LARGE : BATCH));
+  for (const due = waiting.splice(0); due[0]; ) send(due.splice(0, leaving ? LARGE : BATCH));
 }
 
 /** Give events to whichever tab sends next; they stay in memory until they are known to be written. */
@@ -74,100 +74,108 @@ function hand(events: WireEvent[]): void {
 }
 
 function halves(events: WireEvent[], then?: (on: boolean) => void): void {
-  const middle = events.length >> 1;
-  send(events.slice(0, middle), () => send(events.slice(middle), then));
+  const first = events.splice(0, events.length / 2);
+  send(first, () => send(events, then));
 }
 
-/** The last resort: the beventser itself takes the body over. Its false means that it did not. */
+/** The last resort: the browser itself takes the body over. Its false means that it did not. */
 function beacon(events: WireEvent[], body: string): void {
-  const taken = navigator.sendBeacon && navigator.sendBeacon(options.apiUrl!, body);
-  tell("beacon", taken, events.length);
-  if (!taken) hand(events);
+  if (navigator.sendBeacon && navigator.sendBeacon(options.apiUrl!, body)) tell("beacon", events.length);
+  else hand(events);
 }
 
 /** Post events; `then` hears whether to go on. */
 function send(events: WireEvent[], then?: (on: boolean) => void): void {
   const body = JSON.stringify({
-    events: events,
+    events,
     meta: { batch_id: uuid7(), sent_at: new Date().toISOString(), schema: 1 },
   });
   const size = new Blob([body]).size;
   const keepalive = requests < REQUESTS && bytes + size <= BYTES;
   if (leaving && !keepalive) {
-    if (events.length > 1 && requests < REQUESTS) halves(events);
+    if (events[1] && requests < REQUESTS) halves(events);
     else beacon(events, body);
     return;
   }
-  const counted = keepalive ? 1 : 0;
+  const counted = +keepalive;
   requests += counted;
   bytes += counted * size;
   flying = flying.concat(events);
 
-  const answered = safely((status: number, header?: string | null) => {
+  (async () => {
+    let answer: Partial<Response> = {};
+    let processed: unknown;
+    let ruling: Consent | undefined;
+    try {
+      answer = await fetch(options.apiUrl!, {
+        method: "POST",
+        body,
+        headers: { "Content-Type": "application/json" },
+        credentials: "include",
+        keepalive,
+      });
+      // Until its body is read, the browser holds the request, and its share of the keepalive bytes, open.
+      ({ processed, consent: ruling } = await answer.json!());
+    } catch {
+      // no answer, or none of the endpoint
+    }
+    const { status, headers, redirected, url } = answer;
     requests -= counted;
     bytes -= counted * size;
     flying = without(flying, events);
-    tell("request", status || "failed", events.length, "events");
-    if (status === 413 && events.length > 1) return halves(events, then);
-    const again = !status || status === 408 || status === 429 || status >= 500;
+    tell("request", status, events.length);
+    if (status === 413 && events[1]) return halves(events, then);
+    // The redirect made a GET of the POST. An endpoint that says so is asked itself, at once unless that failed before.
+    if (redirected && status === 405) {
+      options.apiUrl = url;
+      if (!failures++) return send(events, then);
+    }
+    // Another page may be what answered, and with 200: only the endpoint's own word acknowledges.
+    const again = processed === undefined && (redirected || !/^4(?!08|29)/.test(status as any));
     if (again) {
       if (!status && leaving) beacon(events, body);
       else hand(events);
-      backOff(header);
+      backOff(headers && headers.get("Retry-After"));
     } else {
       // Taken, or wrong for good: neither comes again.
       failures = until = 0;
       drop(events);
+      rule(ruling);
+      if (!allowed()) forget(ruling === "pending" ? events.concat(waiting) : []);
     }
     if (then) then(!again);
-  });
-
-  try {
-    fetch(options.apiUrl!, {
-      method: "POST",
-      body,
-      headers: { "Content-Type": "application/json" },
-      credentials: "same-origin",
-      keepalive,
-    }).then(
-      safely((answer: Response) => {
-        answered(answer.status, answer.headers.get("Retry-After"));
-        // Until its body is read, the beventser holds the request, and its share of the keepalive bytes, open.
-        answer.text().catch(tell);
-      }),
-      () => answered(0),
-    );
-  } catch {
-    answered(0);
-  }
+  })().catch(tell);
 }
 
 /** Wait before the next request: what the server asked for (seconds or a date), and a random time that doubles. */
 function backOff(header?: string | null): void {
   const now = Date.now();
   if (now < until && !header) return; // a request that was under way with the one that failed
-  const asked = header ? Number(header) * 1000 || Date.parse(header) - now || 0 : 0;
+  const asked = +header! * 1000 || Date.parse(header!) - now || 0;
   const own = Math.random() * Math.min(LONGEST, WAIT * 2 ** ++failures);
   const wait = Math.max(0, Math.min(asked, HOUR)) + own;
   until = now + wait;
-  tell("waits ms", wait);
-  later(wake, wait + 1);
+  tell("waits", wait);
+  // The clock is not asked again: it may have been set back.
+  later(() => {
+    until = 0;
+    wake();
+  }, wait + 1);
 }
 
-function wake(): void {
+export function wake(): void {
   flush();
   drain();
 }
 
 /** Send what other pages left behind; one tab at a time does. */
-export function drain(): void {
+function drain(): void {
   if (draining || leaving || !allowed() || Date.now() < until || !durable()) return;
   draining = true;
   adopt();
   const stop = (wait: number): void => {
     draining = false;
-    if (unlock) unlock();
-    unlock = undefined;
+    unlock();
     if (wait) later(drain, wait);
   };
   const next = safely((on: boolean) => {
@@ -193,17 +201,16 @@ export function leave(): void {
   if (!leaving && allowed()) {
     leaving = true;
     interrupt(true);
-    rescue(unsaved);
-    unsaved = [];
+    rescue(unsaved.splice(0));
     put(flying.concat(waiting), true);
-    if (unlock) unlock(); // a page in the back/forward cache must hold no lock
+    unlock(); // a page in the back/forward cache must hold no lock
   }
   leaving = true;
   flush();
 }
 
 /** The page is there again, or the network is. */
-export function back(online = false): void {
+export function back(online?: Event): void {
   leaving = false;
   interrupt(false);
   if (online) failures = until = 0;
@@ -211,15 +218,15 @@ export function back(online = false): void {
 }
 
 /** Drop what was not sent from memory; what is recorded next goes at once. */
-export function empty(): void {
-  waiting = [];
+export function empty(kept: WireEvent[] = []): void {
+  waiting = kept;
   unsaved = [];
   until = 0;
 }
 
 /** Forget everything, here and in the browser. */
-const forget = safely(() => {
-  empty();
+const forget = safely((kept?: WireEvent[]) => {
+  empty(kept);
   clear();
   forgetSession();
 });

@@ -13,7 +13,7 @@ const untouched = async (shop) => {
 
 /** A visit with everything in it. */
 async function visit(shop) {
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.trackProductView({ product_id: "1" });
   shop.api.trackPurchase({ order_id: "1" });
   for (let n = 0; n < 30; n++) shop.api.track("click", { n });
@@ -21,7 +21,7 @@ async function visit(shop) {
   shop.show(false);
   shop.show(true);
   shop.emit("pagehide");
-  await shop.tick(0);
+  await shop.tick(1000);
 }
 
 test("where consent is required nothing is sent and nothing is stored before it", async () => {
@@ -32,12 +32,12 @@ test("where consent is required nothing is sent and nothing is stored before it"
 
 test("consent lets out what waited in memory, as it was", async () => {
   const shop = page({ product: "7", data: { consent: "required" } });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.trackAddToCart({ product_id: "7" });
   await shop.tick(20000);
   await untouched(shop);
   shop.api.consent("granted");
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(shop.types(), ["page_view", "product_view", "cart_add", "consent_change"]);
   assert.equal(new Set(shop.events().map((event) => event.session_id)).size, 1);
   const [first] = shop.events();
@@ -45,13 +45,13 @@ test("consent lets out what waited in memory, as it was", async () => {
   const cookie = shop.within.cookies.get("_ml_consent");
   assert.equal(cookie, "granted;path=/;max-age=34128000;samesite=lax;secure");
   const next = page({ within: shop.within, data: { consent: "required" } });
-  await next.tick(0);
+  await next.tick(1000);
   assert.deepEqual(next.types(), ["page_view"], "remembered");
 });
 
 test("what waits for consent is bounded", async () => {
   const shop = page({ data: { consent: "required" } });
-  await shop.tick(0);
+  await shop.tick(1000);
   for (let n = 0; n < 1000; n++) shop.api.track("click", { n });
   shop.api.consent("granted");
   for (let step = 0; step < 5; step++) await shop.tick(5000);
@@ -62,7 +62,7 @@ test("a page left before consent leaves nothing behind", async () => {
   const shop = page({ data: { consent: "required" } });
   await visit(shop);
   const next = page({ within: shop.within, data: { consent: "required" } });
-  await next.tick(0);
+  await next.tick(1000);
   next.api.consent("granted");
   await next.tick(60000);
   assert.deepEqual(next.types(), ["page_view", "consent_change"]);
@@ -71,7 +71,7 @@ test("a page left before consent leaves nothing behind", async () => {
 test("consent taken back is told once, then nothing is sent or kept", async () => {
   const within = browser();
   const shop = page({ within });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = true;
   shop.api.track("click", {});
   await shop.tick(6000);
@@ -80,7 +80,7 @@ test("consent taken back is told once, then nothing is sent or kept", async () =
   shop.api.track("search", { query: "waiting" });
   shop.api.consent("denied");
   shop.api.consent("denied");
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(shop.types(), ["page_view", "consent_change"]);
   assert.deepEqual(shop.of("consent_change")[0].data, { state: "denied" });
   assert.deepEqual(await shop.queued(), []);
@@ -97,18 +97,18 @@ test("consent taken back is told once, then nothing is sent or kept", async () =
 test("an answer that fails after the denial puts nothing back", async () => {
   const shop = page();
   shop.network.held = true;
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.consent("denied");
   const answers = shop.network.open.splice(0);
   shop.network.offline = true;
   answers.forEach((answer) => answer());
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(await shop.queued(), []);
 });
 
 test("a denial that was never a consent is not told", async () => {
   const shop = page({ data: { consent: "required" } });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.consent("denied");
   await visit(shop);
   assert.equal(shop.posts.length, 0);
@@ -118,15 +118,15 @@ test("a denial that was never a consent is not told", async () => {
 test("a denial that the shop's own banner wrote empties what an earlier visit left", async () => {
   const within = browser();
   const earlier = page({ within });
-  await earlier.tick(0);
+  await earlier.tick(1000);
   earlier.network.offline = true;
   earlier.api.track("click", {});
   earlier.emit("pagehide");
-  await earlier.tick(0);
+  await earlier.tick(1000);
   assert.notEqual(within.storage.size, 0);
   within.cookies.set("_ml_consent", "denied");
   const next = page({ within });
-  await next.tick(0);
+  await next.tick(1000);
   assert.equal(within.storage.size, 0);
   assert.deepEqual(await within.indexedDB.databases(), []);
   assert.equal(next.posts.length, 0);
@@ -135,8 +135,8 @@ test("a denial that the shop's own banner wrote empties what an earlier visit le
 test("a denial in one tab holds in the others", async () => {
   const within = browser();
   const [one, other] = [page({ within }), page({ within })];
-  await one.tick(0);
-  await other.tick(0);
+  await one.tick(1000);
+  await other.tick(1000);
   other.api.track("click", {});
   one.api.consent("denied");
   await other.tick(5000);
@@ -149,16 +149,16 @@ test("the browser's own signal is a denial, unless this site was granted more, o
   await visit(silent);
   await untouched(silent);
   silent.api.consent("granted");
-  await silent.tick(0);
+  await silent.tick(1000);
   assert.deepEqual(silent.types(), ["consent_change"]);
   const off = page({ gpc: true, data: { gpc: "off" } });
-  await off.tick(0);
+  await off.tick(1000);
   assert.deepEqual(off.types(), ["page_view"]);
 });
 
 test("the cookie has the name that the shop gave it, and no other word is taken for consent", async () => {
   const shop = page({ data: { consent: "required", consentCookie: "choice" } });
-  await shop.tick(0);
+  await shop.tick(1000);
   for (const word of [undefined, "yes", true, "GRANTED", null]) shop.api.consent(word);
   await untouched(shop);
   shop.within.cookies.set("choice", "grantedish");
@@ -170,9 +170,35 @@ test("the cookie has the name that the shop gave it, and no other word is taken 
   assert.deepEqual(shop.types(), ["page_view"], "also where the shop's own banner writes the cookie");
 });
 
+test("where the server says that consent is missing nothing stays in storage; what waits for it is kept in memory", async () => {
+  const told = (consent) => ({ body: { status: "ok", processed: 0, consent } });
+  for (const [word, later] of [["pending", ["page_view", "custom", "custom", "consent_change"]], ["denied", ["consent_change"]]]) {
+    const shop = page({ data: { engagement: "off" }, answers: [told(word)] });
+    shop.network.held = true;
+    await shop.tick(1000);
+    shop.api.track("before", {});
+    await shop.tick(0);
+    assert.equal((await shop.queued()).length, 2);
+    shop.network.open.splice(0).forEach((done) => done());
+    await shop.tick(0);
+    assert.deepEqual(await shop.queued(), [], word);
+    shop.api.track("after", {});
+    await shop.tick(60000);
+    shop.emit("pagehide");
+    assert.deepEqual(await shop.queued(), [], word);
+    assert.equal(shop.within.storage.size, 0);
+    assert.equal(shop.posts.length, 1, word);
+    shop.show(true);
+    shop.network.held = false;
+    shop.api.consent("granted");
+    await shop.tick(0);
+    assert.deepEqual(shop.posts.slice(1).flatMap((post) => post.body.events.map((event) => event.event_type)), later);
+  }
+});
+
 test("clicks and impressions wait for consent as well", async () => {
   const shop = page({ data: { consent: "required" } });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.emit("click", { target: element("a", { id: "buy" }, { protocol: "https:", host: "shop.example", pathname: "/x/" }) });
   await shop.tick(60000);
   await untouched(shop);

@@ -27,7 +27,14 @@ export function browser({ database = true } = {}) {
       },
     },
     clock: 0,
+    shift: 0, // by how much somebody set the clock, milliseconds
   };
+}
+
+/** What the endpoint answers; `body` in place of its JSON where another page does, `url` where a redirect led. */
+export function answer({ status = 200, retry = null, body = { status: "ok", processed: 1 }, url } = {}) {
+  const json = async () => JSON.parse(typeof body === "string" ? body : JSON.stringify(status < 300 ? body : { status: "error" }));
+  return { status, headers: { get: () => retry }, redirected: !!url, url, json };
 }
 
 /** Let everything that waits for no timer happen. */
@@ -60,7 +67,7 @@ export function element(tag, attributes = {}, { inside = {}, ...more } = {}) {
 
 /**
  * A page with the tracker loaded. `tick(ms)` lets time pass; `answers` are the statuses of the requests in turn (an
- * object may name `status` and `retry`), `offline` makes requests fail.
+ * object is given to `answer`), `offline` makes requests fail.
  */
 export function page({
   within = browser(),
@@ -86,10 +93,10 @@ export function page({
   const network = { offline: false, held: false, open: [] };
   class FakeDate extends Date {
     constructor(...given) {
-      super(...(given.length ? given : [START + within.clock]));
+      super(...(given.length ? given : [START + within.clock + within.shift]));
     }
     static now() {
-      return START + within.clock;
+      return START + within.clock + within.shift;
     }
   }
   const document = {
@@ -130,6 +137,9 @@ export function page({
     },
     localStorage: new Proxy(
       {
+        get _ml_debug() {
+          return within.storage.get("_ml_debug");
+        },
         getItem: (key) => within.storage.get(key) ?? null,
         setItem: (key, value) => within.storage.set(key, String(value)),
         removeItem: (key) => within.storage.delete(key),
@@ -177,12 +187,12 @@ export function page({
       ((url, options) => {
         if (network.offline) return Promise.reject(new TypeError("offline"));
         posts.push({ url, ...options, size: Buffer.byteLength(options.body), body: JSON.parse(options.body) });
-        const answer = () => {
-          const { status, retry = null } = Object(answers[0]) === answers[0] ? answers.shift() : { status: answers.shift() ?? 200 };
-          return { status, headers: { get: () => retry }, text: async () => "" };
+        const come = () => {
+          const next = Object(answers[0]) === answers[0] ? answers.shift() : { status: answers.shift() ?? 200 };
+          return answer(next);
         };
-        if (!network.held) return Promise.resolve(answer());
-        return new Promise((done) => network.open.push(() => done(answer())));
+        if (!network.held) return Promise.resolve(come());
+        return new Promise((done) => network.open.push(() => done(come())));
       }),
     ...more,
   };

@@ -10,13 +10,13 @@ const types = (stored) => stored.map((one) => one.event.event_type);
 test("an event is in the queue until it is acknowledged", async () => {
   const shop = page({ data: quiet });
   shop.network.held = true;
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(types(await shop.queued()), ["page_view"], "sent, not answered");
   shop.network.open.forEach((answer) => answer());
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(await shop.queued(), []);
   shop.api.track("click", { n: 1 });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(types(await shop.queued()), ["click"], "waiting for its batch");
 });
 
@@ -24,7 +24,7 @@ test("what an event was completed with is in the queue as well", async () => {
   const shop = page({ product: "1", data: quiet });
   shop.network.held = true;
   shop.api.trackProductView({ product_id: "1", product_name: "Tea" });
-  await shop.tick(0);
+  await shop.tick(1000);
   const stored = (await shop.queued()).find((one) => one.event.event_type === "product_view");
   assert.equal(stored.event.data.product_name, "Tea");
 });
@@ -32,14 +32,14 @@ test("what an event was completed with is in the queue as well", async () => {
 test("a page that was left with events in hand: the next one sends them, with the same ids", async () => {
   const within = browser();
   const first = page({ within, data: quiet });
-  await first.tick(0);
+  await first.tick(1000);
   first.network.held = true; // the page is gone before the answer
   first.api.trackPurchase({ order_id: "1" });
   first.api.track("click", {});
   first.emit("pagehide");
-  await first.tick(0);
+  await first.tick(1000);
   const second = page({ within, data: quiet });
-  await second.tick(0);
+  await second.tick(1000);
   const again = second.events().filter((event) => event.event_type !== "page_view");
   assert.deepEqual(again.map((event) => event.event_type).sort(), ["click", "purchase"]);
   const sent = first.events().map((event) => event.event_id);
@@ -56,7 +56,7 @@ test("a tab that is closed may take its transactions with it: the next page has 
     return request;
   };
   const closed = page({ within, more: { indexedDB: { open } } });
-  await closed.tick(0);
+  await closed.tick(1000);
   closed.network.held = true;
   database.transaction = () => {
     throw new Error("the tab is gone");
@@ -64,10 +64,10 @@ test("a tab that is closed may take its transactions with it: the next page has 
   closed.api.track("last", { n: 1 });
   closed.emit("pagehide");
   closed.api.track("last", { n: 2 });
-  await closed.tick(0);
+  await closed.tick(1000);
   assert.deepEqual(await closed.queued(), []);
   const next = page({ within });
-  await next.tick(0);
+  await next.tick(1000);
   await next.tick(1000);
   const ids = closed.events().map((event) => event.event_id);
   const again = next.events().filter((event) => ids.includes(event.event_id));
@@ -80,7 +80,7 @@ test("what was acknowledged while the page was hidden leaves nothing behind", as
   await shop.tick(1000);
   shop.show(false);
   assert.equal(shop.within.storage.size, 2);
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual([...shop.within.storage.keys()], ["_ml_session"]);
   assert.deepEqual(await shop.queued(), []);
 });
@@ -89,9 +89,9 @@ test("a page that was killed: its events are sent once it can no longer be sendi
   const within = browser();
   const killed = page({ within, data: quiet });
   killed.network.held = true;
-  await killed.tick(0);
+  await killed.tick(1000);
   const next = page({ within, data: quiet });
-  await next.tick(0);
+  await next.tick(1000);
   assert.deepEqual(next.types(), ["page_view"]);
   within.clock += LEASE;
   await next.tick(200);
@@ -103,19 +103,19 @@ test("500 events of 8 tabs without a network are sent once each, by one tab", as
   const within = browser();
   const tabs = Array.from({ length: 8 }, () => page({ within, data: quiet }));
   for (const tab of tabs) {
-    await tab.tick(0);
+    await tab.tick(1000);
     tab.network.offline = true;
   }
   for (let n = 0; n < 500; n++) {
     within.clock++;
     tabs[n % 8].api.track("offline", { n });
   }
-  await tabs[0].tick(0);
+  await tabs[0].tick(1000);
   for (const tab of tabs) await tab.tick(5000);
   assert.equal((await tabs[0].queued()).length, 500);
   // All of them are gone without a farewell; one comes back.
   const back = page({ within, data: quiet });
-  await back.tick(0);
+  await back.tick(1000);
   within.clock += LEASE;
   for (let step = 0; step < 20; step++) await back.tick(200);
   const numbers = back.of("custom").map((event) => event.data.n);
@@ -131,13 +131,13 @@ test("two tabs that come back at once do not send the same, with locks or withou
     const within = browser();
     if (!locks) within.locks = undefined;
     const left = page({ within, data: quiet });
-    await left.tick(0);
+    await left.tick(1000);
     left.network.offline = true;
     for (let n = 0; n < 120; n++) left.api.track("offline", { n });
     left.emit("pagehide");
-    await left.tick(0);
+    await left.tick(1000);
     const pair = [page({ within, data: quiet }), page({ within, data: quiet })];
-    await Promise.all(pair.map((one) => one.tick(0)));
+    await Promise.all(pair.map((one) => one.tick(1000)));
     for (let step = 0; step < 4; step++) for (const one of pair) await one.tick(5001);
     const numbers = pair.flatMap((one) => one.of("custom").map((event) => event.data.n));
     assert.equal(numbers.length, 120, `locks: ${locks}`);
@@ -149,23 +149,23 @@ test("two tabs that come back at once do not send the same, with locks or withou
 test("a page that goes to the back/forward cache holds no lock", async () => {
   const within = browser();
   const left = page({ within, data: quiet });
-  await left.tick(0);
+  await left.tick(1000);
   left.network.offline = true;
   left.api.track("offline", {});
   left.emit("pagehide");
-  await left.tick(0);
+  await left.tick(1000);
   const sender = page({ within, data: quiet });
   sender.network.held = true;
-  await sender.tick(0);
+  await sender.tick(1000);
   assert.ok(within.locks.held.has("_ml"), "sending");
   sender.emit("pagehide");
-  await sender.tick(0);
+  await sender.tick(1000);
   assert.ok(!within.locks.held.has("_ml"));
 });
 
 test("a burst without a network is kept whole, however the page makes it", async () => {
   const shop = page({ data: quiet });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = true;
   for (const start of [0, 300]) {
     for (let n = start; n < start + 300; n++) shop.api.track("offline", { n });
@@ -177,7 +177,7 @@ test("a burst without a network is kept whole, however the page makes it", async
 
 test("the queue is bounded in number, the oldest go first", async () => {
   const shop = page({ data: quiet });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = true;
   for (let n = 0; n < 1300; n++) {
     shop.api.track("offline", { n });
@@ -192,7 +192,7 @@ test("the queue is bounded in number, the oldest go first", async () => {
 
 test("the queue is bounded in size", async () => {
   const shop = page({ data: quiet });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = true;
   for (let n = 0; n < 200; n++) {
     shop.api.track("offline", { n, text: "x".repeat(10000) });
@@ -205,18 +205,37 @@ test("the queue is bounded in size", async () => {
   assert.equal(kept.at(-1).event.data.n, 199);
 });
 
+test("a clock that was set back does not hold events for as long, nor stop the sending", async () => {
+  const within = browser();
+  const killed = page({ within, data: quiet });
+  killed.network.held = true;
+  await killed.tick(1000);
+  killed.api.track("before", {});
+  await killed.tick(0);
+  within.shift = -60 * 86400000;
+  const next = page({ within, data: quiet });
+  await next.tick(1000);
+  assert.deepEqual(next.of("custom").length, 1);
+  const waiting = page({ data: quiet, answers: [503] });
+  await waiting.tick(1000);
+  waiting.within.shift = -60 * 86400000;
+  await waiting.tick(10001);
+  await waiting.tick(0);
+  assert.equal(waiting.of("page_view").length, 2, "and a wait is over when it is over");
+});
+
 test("after 72 hours an event is dropped", async () => {
   for (const [hours, left] of [[71, 1], [73, 0]]) {
     const within = browser();
     const shop = page({ within, data: quiet });
-    await shop.tick(0);
+    await shop.tick(1000);
     shop.network.offline = true;
     shop.api.track("offline", {});
     shop.emit("pagehide");
-    await shop.tick(0);
+    await shop.tick(1000);
     within.clock += hours * 3600 * 1000;
     const next = page({ within, data: quiet });
-    await next.tick(0);
+    await next.tick(1000);
     assert.equal(next.of("custom").length, left, hours);
     assert.deepEqual(await next.queued(), []);
   }
@@ -228,7 +247,7 @@ test("a database that fails costs nothing while the page lives", async () => {
   };
   const shop = page({ data: quiet, more: { indexedDB: { open: fail } } });
   shop.network.offline = true;
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = false;
   await shop.tick(5001);
   assert.deepEqual(shop.types(), ["page_view"]);

@@ -9,7 +9,7 @@ const data = (shop, type) => shop.of(type).map((event) => event.data);
 
 test("engaged time is visible, focused and touched within half a minute; depth is what came into view", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   await shop.tick(20000); // counts: the page was just opened
   shop.emit("pointermove");
   await shop.tick(50000); // 30 of them count
@@ -26,7 +26,7 @@ test("engaged time is visible, focused and touched within half a minute; depth i
   shop.window.scrollY = 0;
   shop.emit("scroll");
   shop.emit("pagehide");
-  assert.deepEqual(data(shop, "page_engagement"), [{ engaged_ms: 56000, scroll_pct: 60 }]);
+  assert.deepEqual(data(shop, "page_engagement"), [{ engaged_ms: 57000, scroll_pct: 60 }]);
 });
 
 test("a page that was left and comes back tells the sum, and nothing where nothing was added", async () => {
@@ -40,7 +40,7 @@ test("a page that was left and comes back tells the sum, and nothing where nothi
   shop.emit("pointermove");
   await shop.tick(3000);
   shop.show(false);
-  await shop.tick(0);
+  await shop.tick(1000);
   const both = shop.of("page_engagement");
   assert.deepEqual(both.map((event) => event.data.engaged_ms), [4000, 7000]);
   assert.equal(both[0].page_view_id, both[1].page_view_id);
@@ -59,7 +59,8 @@ test("a new address is a new page view, whichever way it comes", async () => {
   await shop.tick(1000);
   shop.window.location.pathname = "/p/1/";
   shop.emit("popstate");
-  await shop.tick(6000);
+  await shop.tick(1000);
+  await shop.tick(1000);
   const views = shop.of("page_view");
   assert.deepEqual(views.map((event) => event.page_url), ["/p/1/?x=1", "/p/2/", "/p/1/"]);
   assert.equal(new Set(views.map((event) => event.page_view_id)).size, 3);
@@ -70,6 +71,23 @@ test("a new address is a new page view, whichever way it comes", async () => {
   assert.deepEqual(left.map((event) => event.page_view_id), [views[0].page_view_id, views[1].page_view_id]);
 });
 
+test("an address that is set and corrected in one turn is one page view, of the last", async () => {
+  const shop = page();
+  await shop.tick(1000);
+  const { history } = shop.window;
+  history.pushState(null, "", "/p/2/");
+  shop.api.trackProductView({ product_id: "2" });
+  history.replaceState(null, "", "/p/2/?page=1");
+  await shop.tick(1000);
+  history.pushState(null, "", "/p/3/");
+  await shop.tick(1000);
+  shop.emit("pagehide");
+  const views = shop.of("page_view");
+  assert.deepEqual(views.map((event) => event.page_url), ["/p/1/?x=1", "/p/2/?page=1", "/p/3/"]);
+  assert.deepEqual(views.slice(1).map((event) => event.referrer), ["https://shop.example/p/1/?x=1", "https://shop.example/p/2/?page=1"]);
+  assert.equal(shop.of("product_view")[0].page_view_id, views[1].page_view_id, "what comes between is the new page's");
+});
+
 // -- impressions ------------------------------------------------------------------------------------
 
 const list = (count, attributes = {}, inside) =>
@@ -78,7 +96,7 @@ const list = (count, attributes = {}, inside) =>
 test("products of a list that were half in view for a second are one event with their positions", async () => {
   const marked = list(4);
   const shop = page({ marked });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.see(0.5, marked[1], marked[2]);
   shop.see(0.4, marked[0]);
   await shop.tick(500);
@@ -94,10 +112,29 @@ test("products of a list that were half in view for a second are one event with 
   assert.deepEqual(data(shop, "product_list_view")[1], { items: [{ product_id: "p4", position: 4 }] });
 });
 
+test("elements that a list throws away are not held", async () => {
+  const held = [];
+  const Watched = class extends Map {
+    set(key, value) {
+      held.push(key);
+      return super.set(key, value);
+    }
+  };
+  const marked = list(2);
+  const shop = page({ marked, more: { Map: Watched } });
+  await shop.tick(1000);
+  shop.see(1, ...marked);
+  await shop.tick(1000);
+  await shop.tick(1000);
+  shop.emit("pagehide");
+  assert.equal(data(shop, "product_list_view")[0].items.length, 2);
+  assert.deepEqual(held, []);
+});
+
 test("a hidden page is not seen", async () => {
   const marked = list(2);
   const shop = page({ marked });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.see(1, ...marked);
   shop.show(false);
   await shop.tick(60000);
@@ -108,7 +145,7 @@ test("a hidden page is not seen", async () => {
 test("the one product of a page is no list", async () => {
   const marked = list(1);
   const shop = page({ marked });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.see(1, marked[0]);
   await shop.tick(3000);
   shop.emit("pagehide");
@@ -122,7 +159,7 @@ test("recommended products are seen and clicked with their list, placement and p
   block.querySelectorAll = () => marked;
   const link = element("a", { id: "x" }, { inside: marked[2], protocol: "https:", host: "shop.example", pathname: "/p/3/" });
   const shop = page({ marked });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.see(1, marked[0]);
   await shop.tick(1000);
   shop.emit("click", { target: link });
@@ -136,7 +173,7 @@ test("recommended products are seen and clicked with their list, placement and p
 test("a list that a script brings later is looked at too", async () => {
   const marked = list(2);
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.equal(shop.watched().size, 0);
   shop.document.querySelectorAll = () => marked;
   shop.window.mutated();
@@ -147,7 +184,7 @@ test("a list that a script brings later is looked at too", async () => {
 test("an event has at most fifty products", async () => {
   const marked = list(120);
   const shop = page({ marked });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.see(1, ...marked);
   await shop.tick(1000);
   await shop.tick(1000);
@@ -164,7 +201,7 @@ const anchor = (attributes, address) => {
 
 test("a click tells where the link leads and its id, never text, query or an address of a person", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.emit("click", { target: element("span", {}, { inside: anchor({ id: "buy" }, "https://shop.example/cart/?token=1#x") }) });
   shop.emit("click", { target: anchor({}, "https://other.example/private/path") });
   shop.emit("click", { target: anchor({}, "mailto:ann@example.com") });
@@ -186,7 +223,7 @@ test("a form tells its name and how many fields it has, when it is begun and whe
   const form = element("form", { id: "checkout" }, { querySelectorAll: () => [1, 2, 3], id: "a field called id" });
   const field = element("input", { name: "email", value: "ann@example.com" }, { inside: form, value: "ann@example.com" });
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.emit("change", { target: field });
   shop.emit("change", { target: field });
   shop.emit("submit", { target: form });

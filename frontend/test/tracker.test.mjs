@@ -2,19 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import vm from "node:vm";
-import { browser, code, element, page, UUID7 } from "./page.mjs";
+import { answer, browser, code, element, page, UUID7 } from "./page.mjs";
 
 const product = (id) => element("div", { "data-ml-product-id": id });
 
-test("a page and its product are viewed once each, in one request, at once", async () => {
+test("a page and its product are viewed once each, in one request", async () => {
   const shop = page({ product: "123", timing: "the-servers-id" });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.equal(shop.posts.length, 1);
   const [post] = shop.posts;
   assert.equal(post.url, "/api/ml/track/");
   assert.equal(post.method, "POST");
   assert.equal(post.keepalive, true);
-  assert.equal(post.credentials, "same-origin");
+  assert.equal(post.credentials, "include", "of an endpoint on another origin too");
   const [view, product] = post.body.events;
   assert.equal(view.event_type, "page_view");
   assert.equal(product.event_type, "product_view");
@@ -33,22 +33,22 @@ test("a page and its product are viewed once each, in one request, at once", asy
 
 test("without the server's id the page view has one of its own", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.match(shop.events()[0].page_view_id, UUID7);
 });
 
 test("one marked element is the page's product, several are a list", async () => {
   const one = page({ marked: [product("7")] });
-  await one.tick(0);
+  await one.tick(1000);
   assert.deepEqual(one.types(), ["page_view", "product_view"]);
   const several = page({ marked: [product("7"), product("8")] });
-  await several.tick(0);
+  await several.tick(1000);
   assert.deepEqual(several.types(), ["page_view"]);
 });
 
 test("the guide's methods post the guide's fields", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.trackProductView({ product_id: "123", product_name: "Blue Running Shoes", price: 99.99, position: 5 });
   shop.api.trackAddToCart({ product_id: "123", price: 99.99, quantity: 2, variant: "blue", size: "42" });
   shop.api.trackRemoveFromCart({ product_id: "123", quantity: 1 });
@@ -69,14 +69,14 @@ test("the guide's methods post the guide's fields", async () => {
 
 test("a purchase does not wait", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.trackPurchase({ order_id: "ORD-12345", order_value: 199.98, items_count: 2, coupon: "SAVE10" });
   assert.deepEqual(shop.types(), ["page_view", "purchase"]);
 });
 
 test("others wait for ten or five seconds", async () => {
   const shop = page();
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.track("click", {});
   await shop.tick(4999);
   assert.equal(shop.posts.length, 1);
@@ -90,7 +90,7 @@ test("others wait for ten or five seconds", async () => {
 test("a product viewed by script and by page counts once and keeps what the script adds", async () => {
   const shop = page({ product: "123" });
   shop.api.trackProductView({ product_id: 123, product_name: "Shoes" });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.trackProductView({ product_id: "123" });
   shop.api.trackProductView({ product_id: "124" });
   await shop.tick(5000);
@@ -102,12 +102,55 @@ test("a product viewed by script and by page counts once and keeps what the scri
   assert.equal(views[0].data.product_name, "Shoes");
 });
 
+test("what a script adds to the page's own product view a moment later goes with it", async () => {
+  const shop = page({ product: "123" });
+  await shop.tick(0);
+  const stored = (await shop.queued()).map((one) => one.event.event_type);
+  assert.deepEqual(stored.sort(), ["page_view", "product_view"], "it is safe at once");
+  await shop.tick(900);
+  shop.api.trackProductView({ product_id: "123", price: 99.99, category: "shoes" });
+  await shop.tick(100);
+  assert.deepEqual(shop.of("product_view").map((event) => event.data), [
+    { product_id: "123", price: 99.99, category: "shoes" },
+  ]);
+  const brief = page({ product: "123" });
+  await brief.tick(0);
+  brief.emit("pagehide");
+  assert.ok(brief.types().includes("product_view"), "a page that is left sooner sends it as it goes");
+});
+
+test("a purchase of a page that was just opened does not wait for it", async () => {
+  const shop = page();
+  shop.api.trackPurchase({ order_id: "1" });
+  assert.deepEqual(shop.posts.map((post) => post.body.events.length), [2]);
+});
+
+test("the page's own product view can be switched off, a script's cannot", async () => {
+  const shop = page({ product: "123", data: { productViews: "off" } });
+  await shop.tick(1000);
+  assert.deepEqual(shop.types(), ["page_view"]);
+  shop.api.trackProductView({ product_id: "123" });
+  shop.api.flush();
+  assert.deepEqual(shop.types(), ["page_view", "product_view"]);
+});
+
+test("a clock that is set back by months ends the session, by a minute it does not", async () => {
+  for (const [back, sessions] of [[60000, 1], [90 * 86400000, 2]]) {
+    const shop = page();
+    await shop.tick(1000);
+    shop.within.shift = -back;
+    shop.api.track("click", {});
+    shop.api.flush();
+    assert.equal(new Set(shop.events().map((event) => event.session_id)).size, sessions, back);
+  }
+});
+
 test("a page from the back-forward cache is viewed again under a new id", async () => {
   const shop = page({ timing: "first", product: "1" });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.emit("pageshow", { persisted: false });
   shop.emit("pageshow", { persisted: true });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(shop.types(), ["page_view", "product_view", "page_view", "product_view"]);
   assert.match(shop.events()[2].page_view_id, UUID7);
 });
@@ -115,12 +158,12 @@ test("a page from the back-forward cache is viewed again under a new id", async 
 test("tabs share a session, storage that refuses does not matter", async () => {
   const within = browser();
   const [first, second] = [page({ within }), page({ within })];
-  await first.tick(0);
-  await second.tick(0);
+  await first.tick(1000);
+  await second.tick(1000);
   assert.equal(first.events()[0].session_id, second.events()[0].session_id);
   const refuse = () => { throw new Error("denied"); };
   const blocked = page({ more: { localStorage: { getItem: refuse, setItem: refuse } } });
-  await blocked.tick(0);
+  await blocked.tick(1000);
   blocked.api.track("click", {});
   await blocked.tick(5000);
   assert.equal(new Set(blocked.events().map((event) => event.session_id)).size, 1);
@@ -142,7 +185,7 @@ test("nothing is thrown into the page", async () => {
 test("loaded twice it counts once", async () => {
   const shop = page();
   vm.runInContext(code, shop.window);
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(shop.types(), ["page_view"]);
 });
 
@@ -150,49 +193,49 @@ test("it works from a bundle, where there is no current script", async () => {
   const script = { dataset: { apiUrl: "/shop/ml/track/" } };
   const seen = [];
   const shop = page({
-    more: { fetch: (url) => (seen.push(url), Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" })) },
+    more: { fetch: (url) => (seen.push(url), Promise.resolve(answer())) },
     data: { apiUrl: undefined },
   });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(seen, ["/api/ml/track/"]);
   shop.window.BunoraaML = undefined;
   shop.document.currentScript = null;
   shop.document.querySelector = (selector) => (selector === "script[data-api-url]" ? script : null);
   vm.runInContext(code, shop.window);
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.deepEqual(seen.slice(1), ["/shop/ml/track/"]);
 });
 
 test("a page that is loaded ahead of time is viewed when it is shown", async () => {
   const shop = page({ more: {} });
   const ahead = page({ within: browser() });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.equal(shop.of("page_view").length, 1);
   ahead.document.prerendering = true;
   ahead.window.BunoraaML = undefined;
   ahead.document.currentScript = { dataset: { apiUrl: "/ahead/" } };
   vm.runInContext(code, ahead.window);
-  await ahead.tick(0);
+  await ahead.tick(1000);
   assert.equal(ahead.posts.filter((post) => post.url === "/ahead/").length, 0);
   ahead.emit("prerenderingchange");
-  await ahead.tick(0);
+  await ahead.tick(1000);
   assert.equal(ahead.posts.filter((post) => post.url === "/ahead/").length, 1);
 });
 
 test("?ml_debug tells the developer each event and what became of each request", async () => {
   const quiet = page();
-  await quiet.tick(0);
+  await quiet.tick(1000);
   assert.deepEqual(quiet.lines, []);
   const within = browser();
   const loud = page({ within, search: "?ml_debug", answers: [503] });
-  await loud.tick(0);
+  await loud.tick(1000);
   const words = loud.lines.map((line) => line.slice(0, 2).join(" "));
-  assert.ok(words.includes("ml-tracking page_view"), words);
+  assert.ok(words.includes("ml page_view"), words);
   assert.ok(loud.lines.some((line) => line[1] === "request" && line[2] === 503), words);
-  assert.ok(words.includes("ml-tracking waits ms"), words);
+  assert.ok(words.includes("ml waits"), words);
   within.storage.set("_ml_debug", "1");
   const stored = page({ within });
-  await stored.tick(0);
+  await stored.tick(1000);
   assert.ok(stored.lines.length > 0);
 });
 
@@ -200,7 +243,7 @@ test("the meta element of a user is not read", async () => {
   const asked = [];
   const shop = page();
   shop.document.querySelector = (selector) => (asked.push(selector), null);
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.track("click", {});
   shop.emit("pagehide");
   assert.ok(!asked.some((selector) => selector.includes("user-id")));

@@ -1,7 +1,7 @@
 // From the page to the server: batches, limits of the browser, answers, waiting.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { browser, page } from "./page.mjs";
+import { answer, browser, page } from "./page.mjs";
 
 const nowhere = () => browser({ database: false });
 const ids = (post) => post.body.events.map((event) => event.event_id);
@@ -9,7 +9,7 @@ const ids = (post) => post.body.events.map((event) => event.event_id);
 /** A page whose own view is acknowledged. */
 async function opened(options) {
   const shop = page(options);
-  await shop.tick(0);
+  await shop.tick(1000);
   return shop;
 }
 
@@ -26,7 +26,7 @@ test("what the page records after the tracker was told that it goes is sent too,
   const shop = await opened({ data: { engagement: "off" } });
   shop.emit("pagehide");
   for (let n = 0; n < 30; n++) shop.api.track("late", { n });
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.equal(shop.posts.length, 2);
   assert.equal(shop.posts[1].body.events.length, 30);
   assert.equal(shop.posts[1].keepalive, true);
@@ -37,7 +37,7 @@ test("a page that is left asks for no more than a browser lets go with it", asyn
   shop.network.held = true;
   for (let n = 0; n < 100; n++) shop.api.track("heavy", { n, text: "ü".repeat(500) });
   shop.emit("pagehide");
-  await shop.tick(0);
+  await shop.tick(1000);
   const going = shop.posts.slice(1).filter((post) => post.keepalive);
   assert.ok(going.length >= 1);
   assert.ok(going.length <= 9, `${going.length} requests`);
@@ -54,7 +54,7 @@ test("requests under way count, and an answer gives their share back", async () 
   assert.equal(shop.posts.filter((post) => post.keepalive).length, 1 + 9);
   shop.network.held = false;
   shop.network.open.forEach((answer) => answer());
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.api.track("light", {});
   shop.api.flush();
   assert.equal(shop.posts.at(-1).keepalive, true);
@@ -68,7 +68,7 @@ test("where fetch fails at the end the browser is asked to take the body, and it
     const fetch = (url, options) => {
       if (broken) throw new TypeError("gone");
       seen.push(...JSON.parse(options.body).events);
-      return Promise.resolve({ status: 200, headers: { get: () => null }, text: async () => "" });
+      return Promise.resolve(answer());
     };
     const shop = page({ within, fetch, beacon: taken, data: { engagement: "off" } });
     shop.emit("pagehide");
@@ -100,7 +100,7 @@ test("what the server cannot take is sent again with the same ids, after a rando
 });
 
 test("Retry-After is kept, in seconds and as a date, and an absurd one is cut to an hour", async () => {
-  const date = new Date(Date.UTC(2026, 0, 5, 12, 2)).toUTCString(); // two minutes after the page was opened
+  const date = new Date(Date.UTC(2026, 0, 5, 12, 2, 1)).toUTCString(); // two minutes after the first request
   for (const [retry, wait] of [["120", 120000], [date, 120000], ["999999999", 3600000], ["-5", 0], ["soon", 0], ["0", 0]]) {
     const shop = await opened({ within: nowhere(), random: 0, answers: [{ status: 429, retry }] });
     if (wait) await shop.tick(wait - 1);
@@ -127,15 +127,45 @@ test("what is wrong stays wrong and is not sent again", async () => {
   }
 });
 
+test("a redirect that made a GET of the POST acknowledges nothing: the events go where it leads", async () => {
+  const moved = { status: 405, url: "https://shop.example/en/api/ml/track/" };
+  const shop = await opened({ answers: [moved] });
+  assert.deepEqual(shop.posts.map((post) => post.url), ["/api/ml/track/", moved.url], "at once");
+  assert.deepEqual(ids(shop.posts[0]), ids(shop.posts[1]));
+  assert.deepEqual(await shop.queued(), []);
+  shop.api.track("click", {});
+  shop.api.flush();
+  assert.equal(shop.posts[2].url, moved.url, "and so do later ones");
+  const later = await opened({ within: nowhere(), answers: [503, moved] });
+  await later.tick(10001);
+  await later.tick(20001);
+  assert.deepEqual(later.posts.map((post) => post.url), ["/api/ml/track/", "/api/ml/track/", moved.url], "after a failure too");
+  const circle = await opened({ within: nowhere(), answers: Array(1000).fill(moved) });
+  assert.equal(circle.posts.length, 2, "a circle is not run through");
+});
+
+test("another page that answers acknowledges nothing", async () => {
+  const login = { body: "<html>", url: "https://shop.example/login/" };
+  for (const other of [login, { body: "<html>" }, { body: "null" }, { status: 404, url: "https://shop.example/gone/" }]) {
+    const shop = await opened({ within: nowhere(), answers: [other] });
+    await shop.tick(10001);
+    assert.deepEqual(shop.posts.map((post) => post.url), ["/api/ml/track/", "/api/ml/track/"], JSON.stringify(other));
+    assert.deepEqual(ids(shop.posts[0]), ids(shop.posts[1]));
+  }
+  const kept = await opened({ within: nowhere(), answers: [{ url: "https://shop.example/en/track/" }] });
+  await kept.tick(3600000);
+  assert.equal(kept.posts.length, 1, "a redirect that keeps the POST does");
+});
+
 test("a batch that is too large is split until it is taken", async () => {
   const shop = await opened({ data: { engagement: "off" } });
   shop.window.fetch = ((real) => (url, options) => {
     const count = JSON.parse(options.body).events.length;
     real(url, options);
-    return Promise.resolve({ status: count > 3 ? 413 : 200, headers: { get: () => null }, text: async () => "" });
+    return Promise.resolve(answer({ status: count > 3 ? 413 : 200 }));
   })(shop.window.fetch);
   for (let n = 0; n < 10; n++) shop.api.track("large", { n });
-  await shop.tick(0);
+  await shop.tick(1000);
   const taken = shop.posts.slice(1).filter((post) => post.body.events.length <= 3);
   assert.deepEqual(taken.flatMap((post) => post.body.events.map((event) => event.data.n)).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.deepEqual(await shop.queued(), []);
@@ -144,7 +174,7 @@ test("a batch that is too large is split until it is taken", async () => {
 test("the network coming back ends the waiting", async () => {
   const shop = page({ within: nowhere() });
   shop.network.offline = true;
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.equal(shop.posts.length, 0);
   shop.network.offline = false;
   shop.emit("online");
@@ -154,12 +184,12 @@ test("the network coming back ends the waiting", async () => {
 test("memory is bounded", async () => {
   const shop = page({ within: nowhere() });
   shop.network.offline = true;
-  await shop.tick(0);
+  await shop.tick(1000);
   for (let n = 0; n < 1000; n++) shop.api.track("click", { n });
-  await shop.tick(0);
+  await shop.tick(1000);
   shop.network.offline = false;
   shop.emit("online");
-  await shop.tick(0);
+  await shop.tick(1000);
   assert.ok(shop.events().length <= 200);
   assert.equal(shop.events()[0].event_type, "page_view", "the oldest are kept: they explain the others");
 });

@@ -102,8 +102,8 @@ class TrackingSettings:
     track_page_views: bool = True
     """Record a `page_view` for each HTML page, by the middleware and by the tracker."""
     track_product_views: bool = True
-    """Let the middleware record a `product_view` for each product page. What `emit_product_view` and
-    `trackProductView` say is the shop's own word and recorded all the same."""
+    """Record a `product_view` for each product page, by the middleware and by the tracker. What `emit_product_view`
+    and `trackProductView` say is the shop's own word and recorded all the same."""
     exclude_paths: tuple[Annotated[str, _PATH], ...] = ("/admin/", "/api/ml/", "/static/", "/media/")
     """Path prefixes of pages that are never recorded; each a path that starts with /."""
     exclude_bots: bool = True

@@ -71,7 +71,7 @@ def test_what_is_switched_off_is_counted_and_not_stored(send, recorded, settings
     assert recorded.dead.letters == []
 
 
-def test_product_views_switched_off_are_those_of_the_middleware(client, send, recorded, settings):
+def test_product_views_switched_off_are_those_nobody_asked_for(client, send, recorded, settings):
     use(settings, recorded, ML_TRACKING={"track_product_views": False})
     send({"event_type": "product_view", "product_id": "7"})
     signals.emit_product_view(None, product=7)

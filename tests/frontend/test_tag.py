@@ -22,6 +22,9 @@ MANIFEST = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
 PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"
 
 
+OFF = dict.fromkeys(("track_product_views", "track_clicks", "track_forms", "track_engagement"), False)
+
+
 @pytest.fixture(autouse=True)
 def _fresh():
     ml_settings.reset()
@@ -64,11 +67,12 @@ def test_it_names_the_file_its_hash_and_the_endpoint():
 
 
 def test_the_shops_settings_reach_the_script(settings):
-    settings.ML_TRACKING = {"track_clicks": False, "track_forms": False, "track_engagement": False}
+    settings.ML_TRACKING = OFF
     settings.ML_PRIVACY = {"consent": "required", "consent_cookie": "choice", "respect_gpc": False}
     found = tag()
     assert {name: value for name, value in found.items() if name.startswith("data-")} == {
         "data-api-url": "/api/ml/track/",
+        "data-product-views": "off",
         "data-clicks": "off",
         "data-forms": "off",
         "data-engagement": "off",
@@ -79,7 +83,7 @@ def test_the_shops_settings_reach_the_script(settings):
 
 
 def test_every_attribute_is_one_that_the_script_reads(settings):
-    settings.ML_TRACKING = {"track_clicks": False, "track_forms": False, "track_engagement": False}
+    settings.ML_TRACKING = OFF
     settings.ML_PRIVACY = {"consent": "required", "consent_cookie": "choice", "respect_gpc": False}
     script = BUILT.read_text(encoding="utf-8")
     for name in tag():

@@ -67,6 +67,7 @@ def _data(settings: MLSettings) -> dict[str, str | None]:
         endpoint = ENDPOINT
     return {
         "data-api-url": endpoint,
+        "data-product-views": None if tracking.track_product_views else "off",
         "data-clicks": None if tracking.track_clicks else "off",
         "data-forms": None if tracking.track_forms else "off",
         "data-engagement": None if tracking.track_engagement else "off",
