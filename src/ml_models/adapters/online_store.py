@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from ml_models.adapters.apart import read_apart
 from ml_models.adapters.compiled import compiled_rows
+from ml_models.adapters.tables import primary
 from ml_models.core.query import Interaction
 
 __all__ = ["KEEP", "REPEAT", "DatabaseOnlineStore", "MemoryOnlineStore", "merged"]
@@ -140,7 +141,7 @@ class DatabaseOnlineStore:
     def _trim(self, visitor: str) -> None:
         from ml_models.orm import OnlineInteraction
 
-        rows = OnlineInteraction.objects.filter(visitor=visitor)
+        rows = primary(OnlineInteraction).filter(visitor=visitor)  # a replica that lags would hide what is over
         first_over = compiled_rows(
             "first over",
             rows.db,
