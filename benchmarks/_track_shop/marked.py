@@ -117,7 +117,7 @@ def _malformed(rng: random.Random) -> Any:
     elif break_ == 2:
         event["items"] = {"product_id": _deep(rng)}
     elif break_ == 3:
-        event["data"] = {f"{_private(rng)}{number}": number for number in range(30)}
+        event["data"] = {f"{number} {_private(rng)}": number for number in range(30)}
     elif break_ == 4:
         return rng.choice((_private(rng), [_deep(rng)]))
     else:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.harness import ROOT
 
-__all__ = ["Payload", "payloads"]
+__all__ = ["FIXED", "Payload", "payloads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,10 @@ FIXED = (
     json.dumps({"events": [{"event_type": "page_view"}] * 101}).encode(),
     json.dumps({"events": [{"event_type": "custom", "data": {"x": "y" * 17_000}}]}).encode(),
     json.dumps({"events": [{"event_type": "custom", "data": {str(n): n for n in range(26)}}]}).encode(),
+    # More bytes of refused events than one request may leave behind.
+    json.dumps(
+        {"events": [{"event_type": "search", "timestamp": "?", "data": {str(n): "y" * 1000 for n in range(15)}}] * 5}
+    ).encode(),
     json.dumps(
         {"events": [{"event_type": "product_list_view", "items": [{"product_id": n} for n in range(51)]}]}
     ).encode(),

@@ -228,6 +228,7 @@ def test_of_an_unknown_type_keys_and_facts_of_products_are_kept():
         "page_url": "/p?token=abc&page=2",
         "session_id": {"password": "hunter2"},
         "product_id": "john@example.com",
+        "variant_id": "from 203.0.113.7",
         "query": "hunter2",
         "data": {"password": "hunter2", "pin": 1234, "quantity": 2, "items": [{"product_id": "7", "note": "Ann"}]},
     }
@@ -237,6 +238,7 @@ def test_of_an_unknown_type_keys_and_facts_of_products_are_kept():
         "page_url": "/p?page=2",
         "session_id": {"password": "[text]"},
         "product_id": "[email]",
+        "variant_id": "from [ip]",
         "query": "[text]",
         "data": {
             "password": "[text]",

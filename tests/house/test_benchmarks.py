@@ -2,13 +2,18 @@
 
 import io
 import json
+import random
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from benchmarks import harness
+from benchmarks import fuzz_track, harness
+from benchmarks._track_shop import marked
 from benchmarks.harness import Context, ProofError, Report, Skip, run_proof
+from ml_models.adapters.dead_letters import DeadLetters
+from ml_models.data_collection import counters
+from ml_models.data_collection.privacy import clean_payload
 
 
 @pytest.fixture
@@ -137,3 +142,24 @@ def test_every_module_is_a_proof_with_a_title_and_a_run():
     assert {name for name in names if not name.startswith("-")} == set(harness.proofs())
     for name in harness.proofs():
         assert callable(harness.find(name).run), name
+
+
+def test_a_refused_event_beyond_a_requests_room_is_counted_and_not_lost(tmp_path):
+    """`fuzz-track` takes the counter for those that a request left no letter of."""
+    dead = DeadLetters(tmp_path / "ml_data" / "dead_letters")
+    dead.write_all([DeadLetters.letter("missing", "", b"{}")])
+    counters.reset()
+    counters.add("dead_letters.over_limit", 3)
+    counters.save(tmp_path / "ml_data" / "counters")
+    counters.reset()
+    found = fuzz_track._letters(tmp_path)
+    assert (found["letters"], found["over_limit"], found["after_31_days"]) == (1, 3, 0)
+    assert fuzz_track._accounted(found) == 4
+
+
+@pytest.mark.parametrize("reason", ["", "unknown_type"])
+def test_no_mark_of_a_malformed_event_is_kept(reason):
+    """What `fuzz-track` sends for known visitors, many more of them than its quick form has."""
+    rng = random.Random(7)
+    kept = [clean_payload(json.dumps(marked._malformed(rng)).encode(), reason).decode() for _ in range(3_000)]
+    assert [payload for payload in kept if marked.MARK in payload or f"{marked.IP}." in payload] == []

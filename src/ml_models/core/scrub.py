@@ -57,6 +57,8 @@ _ISSUER = re.compile(r"4|5[1-5]|2[2-7]|3[4-9]|30|6")
 _IPV4 = re.compile(rf"(?<!\d)(?<!\d\.)(?<!(?<![A-Za-z])[vV])(?:\d{{1,3}}{_DOT}){{3}}\d{{1,3}}(?!\d|\.\d)")
 _ENCODED_DOT = re.compile(r"%(?:25){0,3}2[Ee]")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F]{0,4})(?![\w:])")
+# An address in an id, with its port, and the name some give it.
+_ADDRESS_OF_ID = re.compile(r"\[ip\]\]?(?::\d{1,5}(?!\d))?|\bip\b")
 _PHONE = re.compile(
     r"""(?<![\w.,:/+-])(?:
         (?:\+|00(?=[1-9]\d{0,2}[ ]))[ ]?(?P<world>[1-9](?:[ ./-]?\(?\d\)?){6,14})     # +49 171 1234567
@@ -102,20 +104,22 @@ def scrub_email(text: str) -> str:
 
 
 def scrub_id(text: str) -> str:
-    """An id without e-mail addresses, and without an IP address where it is nothing else.
+    """An id without e-mail addresses, and without IP addresses where it is nothing else: several, or with their ports.
 
     Whatever numbers are in an id are its own, so nothing else is looked for.
     """
     if text.isalnum():  # most ids, and none of them either
         return text
     text = _without_mailboxes(text)
-    if text.count(".") == 3 or text.count(":") > 1:
-        try:
-            ipaddress.ip_address(text.strip())
-        except ValueError:
-            return text
-        return IP
-    return text
+    if text.count(".") < 3 and text.count(":") < 2:
+        return text
+    try:
+        ipaddress.ip_address(text.strip())
+    except ValueError:
+        without = _IPV4.sub(_ip, _IPV6.sub(_ip, text))
+        nothing_else = not any(map(str.isalnum, _ADDRESS_OF_ID.sub("", without)))
+        return without if nothing_else else text
+    return IP
 
 
 def _without_mailboxes(text: str) -> str:

@@ -313,7 +313,8 @@ def _shape(value: Any, key: str = "", depth: int = MAX_DEPTH) -> Any:
         return value
     if key in _FACTS and len(text := str(value)) <= MAX_ADDRESS:
         if isinstance(value, str):
-            return scrub_id(text) if key.endswith("_id") else _text(key, text)
+            # Words with blanks between them may be an id to some shop; of an unknown event they are text.
+            return scrub_id(text) if key.endswith("_id") and len(text.split()) < 2 else _text(key, text)
         return scrub_value(value)
     return "[text]" if isinstance(value, str) else "[number]"
 
