@@ -24,29 +24,34 @@ ANSWERS = {
 
 def _fields() -> dict[str, Any]:
     """A schema for every name that the endpoint reads, by the function that checks it."""
-    from ml_models.data_collection import wire
+    from ml_models.data_collection import wire_fields as fields
 
     amount = {"type": ["number", "string", "null"], "description": "Major units, such as 99.99."}
     currency = {"type": ["string", "null"], "pattern": "^[A-Za-z]{3}$", "description": "ISO 4217."}
     kinds: dict[Any, Any] = {
-        wire._text: lambda limit: {**ID, "maxLength": limit},
-        wire._address: lambda limit: {"type": ["string", "null"], "description": f"Cut to {limit} characters."},
-        wire._count: lambda limit: {"type": ["integer", "null"], "minimum": 0, "maximum": limit},
-        wire._amount: lambda limit: amount,
-        wire._currency: lambda limit: currency,
+        fields.as_text: lambda limit: {**ID, "maxLength": limit},
+        fields.as_address: lambda limit: {
+            "type": ["string", "null"],
+            "description": f"Cut to {limit} characters.",
+        },
+        fields.as_count: lambda limit: {"type": ["integer", "null"], "minimum": 0, "maximum": limit},
+        fields.as_given: lambda limit: amount,
+        fields.as_currency: lambda limit: currency,
     }
-    items = {name: kinds[check](limit) for name, (_, check, limit) in wire._ITEM_FIELDS.items()}
+    items = {name: kinds[check](limit) for name, (_, check, limit) in fields.ITEM_FIELDS.items()}
     listed = {
         "type": ["array", "null"],
-        "maxItems": wire.MAX_ITEMS,
+        "maxItems": fields.MAX_ITEMS,
         "items": {
             "type": "object",
             "properties": items,
             "anyOf": [{"required": ["product_id"]}, {"required": ["item_id"]}],
         },
     }
-    found = {name: kinds[check](limit) for name, (_, check, limit) in wire._FIELDS.items() if check is not wire._items}
-    return {**found, **{name: listed for name, field in wire._FIELDS.items() if field[1] is wire._items}}
+    found = {
+        name: kinds[check](limit) for name, (_, check, limit) in fields.FIELDS.items() if check is not fields.as_items
+    }
+    return {**found, **{name: listed for name, field in fields.FIELDS.items() if field[1] is fields.as_items}}
 
 
 def render() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_models.data_collection import wire
+from ml_models.data_collection import wire_fields
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "track_openapi.py"
 
@@ -27,7 +27,7 @@ def test_it_names_every_field_that_is_read_and_none_that_is_the_servers(script):
     document = json.loads(script.render())
     body = document["paths"]["/api/ml/track/"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     event = body["properties"]["events"]["items"]["properties"]
-    assert set(wire._FIELDS) < set(event)
-    assert not wire._RESERVED & set(event)
+    assert set(wire_fields.FIELDS) < set(event)
+    assert not wire_fields.RESERVED & set(event)
     assert "identity_link" not in event["event_type"]["enum"]
     assert {"product_view", "view_item", "Order Completed"} < set(event["event_type"]["enum"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import NAMESPACE, EventType, decode_event, encode_event, purchase_id
-from ml_models.data_collection import wire
+from ml_models.data_collection import wire, wire_fields
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 CONTEXT = wire.Context(received_at=NOW, currency="EUR")
@@ -418,7 +418,7 @@ def test_any_time_is_bounded_or_refused(timestamp):
 
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=30))
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
-KEYS = [*wire._FIELDS, "data", "timestamp", "event_id", "user_id", "source", "x", *string.ascii_lowercase[:3]]
+KEYS = [*wire_fields.FIELDS, "data", "timestamp", "event_id", "user_id", "source", "x", *string.ascii_lowercase[:3]]
 
 
 @given(st.sampled_from([one.value for one in EventType]), st.dictionaries(st.sampled_from(KEYS), values, max_size=8))

@@ -10,9 +10,7 @@ never read.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,23 +23,26 @@ import msgspec
 from ml_models.core.errors import InvalidEvent
 from ml_models.core.event import ALIASES, NAMESPACE, SERVER_ONLY, Event, EventItem, EventType
 from ml_models.core.ids import MAX_ID, uuid7
-from ml_models.core.money import to_minor
 from ml_models.data_collection.privacy import clean_event
+from ml_models.data_collection.wire_fields import (
+    ENVELOPE,
+    FIELDS,
+    ITEM_FIELDS,
+    LIFTED,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_ITEMS_SERVER,
+    MAX_STRING,
+    RESERVED,
+    as_minor,
+    as_text,
+    check_own,
+)
 
 __all__ = ["Batch", "Context", "parse", "parse_time", "session_of", "usable", "validate"]
 
 MAX_KEYS = 25
 """Custom keys of one event; count."""
-MAX_STRING = 1024
-"""Longest string; characters. Addresses are cut to it, anything else longer is refused."""
-MAX_ITEMS = 50
-"""Products in one event of a browser; count."""
-MAX_ITEMS_SERVER = 10_000
-"""Products in one event of the shop's own code; count."""
-MAX_DEPTH = 4
-"""Levels of objects and lists inside `data`."""
-MAX_COUNT = 1_000_000
-"""Largest quantity or position."""
 MAX_AGE = timedelta(days=7)
 """Oldest time a client is believed: an offline queue keeps 72 hours, and the rest is for slow clocks."""
 FUTURE_TOLERANCE = timedelta(minutes=1)
@@ -52,13 +53,6 @@ _FROM_BROWSER = {"purchase": "purchase_seen"}
 _NEEDS_PRODUCT = frozenset(
     ("product_view", "product_click", "cart_add", "cart_remove", "wishlist_add", "wishlist_remove", "rec_click")
 )
-_RESERVED = frozenset(
-    (
-        *("user_id", "anonymous_id", "received_at", "event_time", "source", "site", "revision", "ip", "ip_prefix"),
-        *("ip_address", "country", "region", "geo", "device_type", "browser", "os", "is_bot", "bot_reason", "consent"),
-    )
-)
-_INT64 = range(-(2**63), 2**63)
 
 
 class _Meta(msgspec.Struct):
@@ -142,7 +136,7 @@ def session_of(batch: Batch) -> str | None:
     """The session that the first event with one names, None where none does or the batch begins with broken ones."""
     for raw in batch.events[:5]:
         try:
-            found = _text(_session.decode(raw).session_id, "session_id", _FIELDS["session_id"][2])
+            found = as_text(_session.decode(raw).session_id, "session_id", FIELDS["session_id"][2])
         except (*_BROKEN, InvalidEvent):  # refused with its reason where events are read
             continue
         if found:
@@ -153,8 +147,6 @@ def session_of(batch: Batch) -> str | None:
 _OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """A UUID of version 4 or 7 in its one canonical spelling."""
 _BATCH_ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
-_WHOLE = re.compile(r"([0-9]{1,20})(?:\.0*)?")
-"""A whole number as text; with the zeros of a decimal column too, such as 2.000."""
 
 
 def parse_time(value: object) -> datetime:
@@ -193,13 +185,13 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
     data = _data(wire)
     fields: dict[str, Any] = {}
     for key, value in wire.items():
-        clean = _FIELDS.get(key)
+        clean = FIELDS.get(key)
         if clean is not None:
             name, function, limit = clean
             cleaned = function(value, key, limit)
             if cleaned is not None:
                 fields.setdefault(name, cleaned)
-        elif key not in _RESERVED and key not in _ENVELOPE:
+        elif key not in RESERVED and key not in ENVELOPE:
             data.setdefault(key, value)
     if event_type != "custom" and data:
         _lift(data, fields)
@@ -208,7 +200,7 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
     for key, value in data.items():
         if type(value) is str and len(value) <= MAX_STRING and len(key) <= MAX_ID:
             continue
-        _check(value, key, MAX_DEPTH)
+        check_own(value, key, MAX_DEPTH)
 
     _money(fields, context)
     if event_type in _NEEDS_PRODUCT and "product_id" not in fields:
@@ -268,8 +260,8 @@ def _data(wire: dict[str, Any]) -> dict[str, Any]:
 
 def _lift(data: dict[str, Any], fields: dict[str, Any]) -> None:
     """Move fields of the lake from `data` to their columns; what does not fit a column stays where it is."""
-    for key in [key for key in data if key in _LIFTED]:
-        name, function, limit = _FIELDS[key]
+    for key in [key for key in data if key in LIFTED]:
+        name, function, limit = FIELDS[key]
         try:
             cleaned = function(data[key], key, limit)
         except InvalidEvent:
@@ -327,86 +319,12 @@ def _event_time(given: object, context: Context, batch: Batch, data: dict[str, A
     return moment
 
 
-# -- fields -----------------------------------------------------------------------------------------
-
-
-def _text(value: object, path: str, limit: int) -> str | None:
-    if value is None:
-        return None
-    if type(value) is not str:
-        if type(value) is not int:
-            raise InvalidEvent("wrong_type", path, "it is text")
-        value = str(value)
-    value = value.strip()
-    if "\x00" in value:
-        value = value.replace("\x00", "")  # PostgreSQL cannot store it
-    if len(value) > limit:
-        raise InvalidEvent("too_long", path, f"it has at most {limit} characters")
-    return value or None
-
-
-def _address(value: object, path: str, limit: int) -> str | None:
-    # Cut when it is cleaned: half an e-mail address would no longer be known for one.
-    return _text(value, path, sys.maxsize)
-
-
-def _currency(value: object, path: str, limit: int) -> str | None:
-    text = _text(value, path, limit)
-    if text is not None and not (len(text) == 3 and text.isascii() and text.isalpha()):
-        raise InvalidEvent("wrong_value", path, "it is an ISO 4217 code such as EUR")
-    return text and text.upper()
-
-
-def _count(value: object, path: str, limit: int) -> int | None:
-    if value is None:
-        return None
-    if type(value) is str and (whole := _WHOLE.fullmatch(value.strip())):
-        value = int(whole[1])
-    elif type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is not int:
-        raise InvalidEvent("wrong_type", path, "it is a whole number")
-    if not 0 <= value <= limit:
-        raise InvalidEvent("out_of_range", path, f"it is 0 to {limit}")
-    return value
-
-
-def _amount(value: object, path: str, limit: int) -> object:
-    """A price is kept as given until the currency is known."""
-    return value
-
-
-def _items(value: object, path: str, limit: int) -> list[dict[str, Any]] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise InvalidEvent("wrong_type", path, "it is a list")
-    if len(value) > limit:
-        raise InvalidEvent("too_many_items", path, f"an event has at most {limit}")
-    found = []
-    for number, one in enumerate(value):
-        if not isinstance(one, dict):
-            raise InvalidEvent("wrong_type", f"{path}[{number}]", "it is an object")
-        fields: dict[str, Any] = {}
-        for key, inner in one.items():
-            clean = _ITEM_FIELDS.get(key)
-            if clean is not None:
-                name, function, most = clean
-                cleaned = function(inner, f"{path}[{number}].{key}", most)
-                if cleaned is not None:
-                    fields.setdefault(name, cleaned)
-        if "product_id" not in fields:
-            raise InvalidEvent("missing", f"{path}[{number}].product_id")
-        found.append(fields)
-    return found or None
-
-
 def _money(fields: dict[str, Any], context: Context) -> None:
     """Prices to minor units, items to structs, now that the currency is known."""
     currency = fields.get("currency") or context.currency
     price, items = fields.get("unit_price"), fields.get("items")
     if price is not None:
-        fields["unit_price"] = _minor(price, currency, "price")
+        fields["unit_price"] = as_minor(price, currency, "price")
         if currency is not None:
             fields["currency"] = currency
     if items is not None:
@@ -414,43 +332,10 @@ def _money(fields: dict[str, Any], context: Context) -> None:
             raise InvalidEvent("too_many_items", "items", f"an event has at most {MAX_ITEMS}")
         for number, one in enumerate(items):
             if one.get("unit_price") is not None:
-                one["unit_price"] = _minor(one["unit_price"], currency, f"items[{number}].price")
+                one["unit_price"] = as_minor(one["unit_price"], currency, f"items[{number}].price")
                 if currency is not None:
                     fields["currency"] = currency
         fields["items"] = [EventItem(**one) for one in items]
-
-
-def _minor(value: Any, currency: str | None, path: str) -> int:
-    try:
-        minor = to_minor(value, currency)
-    except ValueError as error:
-        raise InvalidEvent("wrong_value", path, str(error)) from error
-    if minor < 0:
-        raise InvalidEvent("out_of_range", path, "a price is not negative")
-    return minor
-
-
-def _check(value: Any, path: str, depth: int) -> None:
-    kind = type(value)
-    if len(path) > MAX_STRING:
-        raise InvalidEvent("too_long", path[:64], "the key is too long")
-    if kind is str:
-        if len(value) > MAX_STRING:
-            raise InvalidEvent("too_long", path, f"a string has at most {MAX_STRING} characters")
-    elif kind is int:
-        if value not in _INT64:
-            raise InvalidEvent("out_of_range", path, "a number has at most 64 bits")
-    elif kind is float:
-        if not math.isfinite(value):
-            raise InvalidEvent("out_of_range", path, "a number is finite")
-    elif kind is dict or kind is list:
-        if depth == 0:
-            raise InvalidEvent("too_deep", path, f"objects and lists nest at most {MAX_DEPTH} deep")
-        pairs = value.items() if kind is dict else enumerate(value)
-        for key, inner in pairs:
-            _check(inner, f"{path}.{key}", depth - 1)
-    elif value is not None and kind is not bool:
-        raise InvalidEvent("wrong_type", path, f"{kind.__name__} is no text, number, list or object")
 
 
 # -- what is left of an event that is refused --------------------------------------------------------
@@ -470,17 +355,17 @@ def usable(wire: Mapping[str, Any]) -> tuple[dict[str, Any], list[InvalidEvent]]
     if sieve.passes(partial(_data, dict(wire))):
         data = _data(dict(wire))
     for key, value in wire.items():
-        if key in _FIELDS:
+        if key in FIELDS:
             sieve.field(kept, key, value)
-        elif key not in _RESERVED and key not in _ENVELOPE:
+        elif key not in RESERVED and key not in ENVELOPE:
             data.setdefault(key, value)
     own: dict[str, Any] = {}
     for key, value in data.items():
-        if key in _LIFTED:
+        if key in LIFTED:
             sieve.field(kept, key, value)
         elif len(own) == MAX_KEYS:
             sieve.refused.append(InvalidEvent("too_many_keys", key[:64], f"an event has at most {MAX_KEYS} of its own"))
-        elif sieve.passes(partial(_check, value, key, MAX_DEPTH)):
+        elif sieve.passes(partial(check_own, value, key, MAX_DEPTH)):
             own[key] = value
     return {**kept, "data": own}, sieve.refused
 
@@ -501,11 +386,11 @@ class _Sieve:
 
     def field(self, kept: dict[str, Any], key: str, value: Any, path: str = "") -> None:
         """Keep a field of the lake where it is valid and not there yet."""
-        name, function, limit = (_ITEM_FIELDS if path else _FIELDS)[key]
+        name, function, limit = (ITEM_FIELDS if path else FIELDS)[key]
         if name == "items":
             kept.setdefault(key, self._items(value, key))
         elif self.passes(partial(function, value, path + key, limit)) and (
-            name != "unit_price" or value is None or self.passes(partial(_minor, value, None, path + key))
+            name != "unit_price" or value is None or self.passes(partial(as_minor, value, None, path + key))
         ):
             kept.setdefault(key, value)
 
@@ -524,45 +409,10 @@ class _Sieve:
                 continue
             line: dict[str, Any] = {}
             for key, inner in one.items():
-                if key in _ITEM_FIELDS:
+                if key in ITEM_FIELDS:
                     self.field(line, key, inner, f"{where}.")
             if line.get("product_id") or line.get("item_id"):
                 lines.append(line)
             else:
                 self.refused.append(InvalidEvent("missing", f"{where}.product_id"))
         return lines
-
-
-_Field = tuple[str, Callable[[object, str, int], Any], int]
-_ITEM_FIELDS: dict[str, _Field] = {
-    "product_id": ("product_id", _text, MAX_ID),
-    "item_id": ("product_id", _text, MAX_ID),
-    "variant_id": ("variant_id", _text, MAX_ID),
-    "quantity": ("quantity", _count, MAX_COUNT),
-    "price": ("unit_price", _amount, 0),
-    "unit_price": ("unit_price", _amount, 0),
-    "position": ("position", _count, MAX_COUNT),
-    "index": ("position", _count, MAX_COUNT),
-}
-_PRODUCT_FIELDS: dict[str, _Field] = {
-    **{key: field for key, field in _ITEM_FIELDS.items() if key != "index"},
-    "currency": ("currency", _currency, 64),
-    "items": ("items", _items, MAX_ITEMS_SERVER),
-    "products": ("items", _items, MAX_ITEMS_SERVER),
-    "order_id": ("order_id", _text, 128),
-    "transaction_id": ("order_id", _text, 128),
-    "query": ("query", _text, MAX_STRING),
-    "search_term": ("query", _text, MAX_STRING),
-    "search_id": ("search_id", _text, 128),
-    "rec_id": ("rec_id", _text, 128),
-    "placement": ("placement", _text, 128),
-}
-_LIFTED = frozenset(_PRODUCT_FIELDS)
-_ENVELOPE = frozenset(("event_type", "event", "event_id", "timestamp", "data", "properties", "params"))
-_FIELDS: dict[str, _Field] = {
-    **_PRODUCT_FIELDS,
-    "session_id": ("session_id", _text, 128),
-    "page_view_id": ("page_view_id", _text, 64),
-    "page_url": ("page_url", _address, MAX_STRING),
-    "referrer": ("referrer", _address, MAX_STRING),
-}
