@@ -4,7 +4,7 @@ import { pageViewId, sessionId, uuid7 } from "./ids";
 import { pageProduct, watchImpressions } from "./impressions";
 import { watchClicks, watchForms } from "./interactions";
 import { beginnings, each, endings, hidden, later, listen, options, readOptions, safely, tell } from "./page";
-import { add, amend, back, empty, flush, leave, wake } from "./transport";
+import { add, amend, back, drain, empty, flush, leave } from "./transport";
 import type { Data, Recorder, Tracker, WireEvent } from "./types";
 import { type EventType, known } from "./vocabulary";
 
@@ -57,7 +57,8 @@ function start(): Tracker {
     record("page_view", { title: document.title.slice(0, 200) });
     const product = options.productViews !== "off" && pageProduct();
     if (product) viewProduct({ product_id: product });
-    later(wake, HOLD);
+    later(drain); // before a visitor can be gone
+    later(flush, HOLD);
   };
 
   const end = (): void => each(endings, (work) => work());

@@ -163,13 +163,13 @@ function backOff(header?: string | null): void {
   }, wait + 1);
 }
 
-export function wake(): void {
+function wake(): void {
   flush();
   drain();
 }
 
 /** Send what other pages left behind; one tab at a time does. */
-function drain(): void {
+export function drain(): void {
   if (draining || leaving || !allowed() || Date.now() < until || !durable()) return;
   draining = true;
   adopt();
