@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import pytest
 from django.http import HttpResponse
@@ -59,7 +60,7 @@ def sri(content):
 
 def test_it_names_the_file_its_hash_and_the_endpoint():
     assert tag() == {
-        "src": "/static/js/ml-tracking.js",
+        "src": "/static/js/ml-tracking.js?" + urlencode({"v": sri(BUILT.read_bytes())[7:19]}),
         "integrity": sri(BUILT.read_bytes()),
         "defer": None,
         "data-api-url": "/api/ml/track/",
@@ -138,6 +139,7 @@ def test_a_hashed_name_has_the_hash_of_the_collected_file(settings, tmp_path):
     found = tag()
     collected = tmp_path / found["src"].removeprefix("/static/")
     assert collected.name != "ml-tracking.js"
+    assert "?" not in found["src"]
     # It names the collected map, so it is another file than the one of the package.
     assert collected.read_bytes() != BUILT.read_bytes()
     assert found["integrity"] == sri(collected.read_bytes())
@@ -152,6 +154,20 @@ def test_where_it_is_unknown_which_file_is_served_no_hash_is_promised(settings, 
     assert tag()["integrity"] == sri(BUILT.read_bytes())
     copy.write_bytes(b"// collected from an earlier version")
     assert "integrity" not in tag()
+    assert tag()["src"] == "/static/js/ml-tracking.js"
+
+
+def test_an_updated_file_has_another_address_so_that_no_cached_one_is_refused(settings, tmp_path):
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    script = tmp_path / "js" / "ml-tracking.js"
+    script.parent.mkdir()
+    found = []
+    for content in (b"// one", b"// another"):
+        script.write_bytes(content)
+        found.append(tag())
+        assert found[-1]["integrity"] == sri(content)
+    assert found[0]["src"] != found[1]["src"]
 
 
 def test_a_script_of_another_host_has_no_hash(settings):

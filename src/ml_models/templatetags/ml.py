@@ -8,7 +8,7 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django import template
 from django.apps import apps
@@ -44,9 +44,10 @@ def ml_tracking(context: template.Context, defer: bool = True) -> SafeString | s
         if not (settings.enabled and settings.data_collection.enabled):
             return ""
         address = static(SCRIPT)
+        integrity = _integrity(address)
         attributes: dict[str, Any] = {
-            "src": address,
-            "integrity": _integrity(address),
+            "src": _versioned(address, integrity),
+            "integrity": integrity,
             "nonce": _nonce(context),
             "defer": bool(defer),
             **_data(settings),
@@ -84,6 +85,15 @@ def _nonce(context: template.Context) -> str | None:
         nonce = getattr(context.get("request"), "csp_nonce", None)
     # Both are lazy and false until they are asked for: asking is what puts them into the policy.
     return None if nonce is None else str(nonce) or None
+
+
+def _versioned(address: str, integrity: str | None) -> str:
+    """The address with its file's hash where the name has none: a browser would refuse an older file it has cached."""
+    parts = urlsplit(address)
+    if integrity is None or not parts.path.endswith(SCRIPT):
+        return address
+    version = urlencode({"v": integrity.removeprefix("sha384-")[:12]})
+    return parts._replace(query="&".join(filter(None, (parts.query, version)))).geturl()
 
 
 def _integrity(address: str) -> str | None:
