@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Report, Skip
+from benchmarks.harness import AGENT, Report, Skip
 
 TITLE = "every page of the demo shop opens cleanly in Chromium, and three product views change “for you”"
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--disable-sync", "--no-first-run", f"--user-agent={AGENT}",
 ]  # fmt: skip
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
 PASSWORD = "bunoraa-demo"

@@ -45,6 +45,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 START_S = 300.0
 """How long a server or a client may take to start; seconds. Only what hangs takes so long: starting is not measured."""
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+"""What a browser of the proofs calls itself: by its own name a headless one is taken for a robot."""
 _NOT_PROOFS = {"__init__", "__main__", "harness"}
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,

@@ -28,8 +28,6 @@ from benchmarks.harness import ProofError, Report
 
 TITLE = "a scripted shopping run with middleware, tracker and signals on: the rows that count equal the truth"
 
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-"""Of an ordinary browser: the headless one calls itself a robot."""
 SEED = 20240301
 
 
@@ -69,7 +67,7 @@ def _shopping(
         shop = Shop(address, known["products"], known["lists"], known["users"])
         with _browser() as browser:
             visitors = [
-                Visitor(name, shop, browser.new_context(user_agent=AGENT), truth, rng) for name in known["users"]
+                Visitor(name, shop, browser.new_context(), truth, rng) for name in known["users"]
             ]
             wander(visitors, steps, rng, lambda done: ctx.progress(f"{done:,} steps"))
             owners |= {one: visitor.name for visitor in visitors for one in visitor.ids}

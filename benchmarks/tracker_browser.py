@@ -262,6 +262,8 @@ def run(ctx: Context) -> Report:
     report.figure("broken pages: errors seen on the control page", seen, ("==", 1))
     ids = Counter(row["event_id"] for row in rows)
     report.figure("rows of the lake with an id that another has", sum(ids.values()) - len(ids), ("==", 0), "rows")
+    robots = sum(row["is_bot"] for row in rows if row["source"] == "js")
+    report.figure("rows of the tracker taken for a robot's", robots, ("==", 0), "rows")
     types = Counter(row["event_type"] for row in rows)
     report.table("Rows of the lake", ["event type", "rows"], [[name, count] for name, count in types.most_common()])
     for reason in reasons:

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, START_S, ProofError, Skip
+from benchmarks.harness import AGENT, ROOT, START_S, ProofError, Skip
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+FLAGS += [f"--user-agent={AGENT}"]
 GENEROUS = START_S
 """Seconds no working machine needs for one step."""
 
@@ -50,12 +51,12 @@ def manage(folder: Path, *arguments: str) -> str:
 
 
 def lake(folder: Path) -> list[dict[str, Any]]:
-    """Every row of the lake, once the spool is brought in: `event_id`, `event_type`, `page_url` and `data` (parsed)."""
+    """Every row of the lake, once the spool is brought in: some columns, with `data` parsed."""
     from ml_models.adapters.event_store import DeltaEventStore
 
     manage(folder, "ml_collect", "--process")
     store = DeltaEventStore(folder / "ml_data" / "lake")
-    rows = store.scan(columns=["event_id", "event_type", "page_url", "data"]).collect().to_dicts()
+    rows = store.scan(columns=["event_id", "event_type", "page_url", "source", "is_bot", "data"]).collect().to_dicts()
     return [{**row, "data": json.loads(row["data"] or "{}")} for row in rows]
 
 
