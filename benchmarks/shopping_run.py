@@ -66,9 +66,7 @@ def _shopping(
     with _worker(environment, folder), _served(environment, folder) as address:
         shop = Shop(address, known["products"], known["lists"], known["users"])
         with _browser() as browser:
-            visitors = [
-                Visitor(name, shop, browser.new_context(), truth, rng) for name in known["users"]
-            ]
+            visitors = [Visitor(name, shop, browser.new_context(), truth, rng) for name in known["users"]]
             wander(visitors, steps, rng, lambda done: ctx.progress(f"{done:,} steps"))
             owners |= {one: visitor.name for visitor in visitors for one in visitor.ids}
     return truth, _rows(folder / "ml_data" / "lake"), owners
