@@ -154,6 +154,8 @@ def _people(folder: Path, port: int, plan: dict[str, Any], rng: random.Random, c
     rejected = marked.send(port, cookies, plan["each"], rng)
     before = marked.letters_of(folder)
     marks = marked.marks_in(folder)
+    if marks:
+        (ctx.out / "marks.txt").write_text("\n".join(marks), encoding="utf-8")
     forgotten = [cookie.split(".")[1] for cookie in cookies[: plan["forgotten"]]]
     for visitor in forgotten:
         ctx.progress(f"ml_forget of {visitor}")
@@ -164,31 +166,26 @@ def _people(folder: Path, port: int, plan: dict[str, Any], rng: random.Random, c
         "rejected_and_kept": sum(after[visitor] for visitor in others),
         "malformed events of known visitors": rejected.total(),
         "of them not in a dead letter": sum(abs(n - before[visitor]) for visitor, n in rejected.items()),
-        "raw e-mail and IP addresses in any file": marks,
+        "raw e-mail and IP addresses in any file": len(marks),
         "dead letters of forgotten visitors": sum(after[visitor] for visitor in forgotten),
         "dead letters of others that ml_forget took": sum(before[one] - after[one] for one in others),
     }
 
 
 def _letters(folder: Path) -> dict[str, Any]:
-    """The dead letters, what was refused beside them, and what of them a clean-up in 31 days leaves."""
+    """The dead letters, how many were cut to the room of their request, and what a clean-up in 31 days leaves."""
     from ml_models.adapters.dead_letters import DeadLetters
     from ml_models.core import clock
     from ml_models.data_collection import counters
 
     dead = DeadLetters(folder / "ml_data" / "dead_letters")
     found = dead.stats()
-    # A request may leave so many bytes of letters and no more; the server has ended, and written its counts.
-    found["over_limit"] = counters.totals(folder / "ml_data" / "counters").get("dead_letters.over_limit", 0)
+    # The server has ended, and written its counts.
+    found["cut"] = counters.totals(folder / "ml_data" / "counters").get("dead_letters.cut", 0)
     with clock.use(clock.ManualClock(clock.now() + timedelta(days=31))):
         dead.prune()
         found["after_31_days"] = dead.stats()["letters"]
     return found
-
-
-def _accounted(letters: dict[str, Any]) -> int:
-    """Refused events that something tells of."""
-    return int(letters["letters"] + letters["dropped"] + letters["over_limit"])
 
 
 def _over_the_limits(folder: Path, count: int, core: int, ctx: Context) -> dict[str, Any]:
@@ -228,15 +225,15 @@ def _report(
     done: dict[str, Any],
     log: str,
 ) -> None:
-    kept = _accounted(letters)
+    kept = letters["letters"] + letters["dropped"]
     report.figure("payloads", outcome.sent, (">=", plan["payloads"]))
     report.figure("answers of 500 and above, broken connections", len(outcome.bad), ("==", 0))
     report.figure(
         "exceptions and errors in the log", len(re.findall(r"Traceback|^ERROR|^CRITICAL", log, re.M)), ("==", 0)
     )
     report.figure("events rejected", outcome.rejected, (">", 0))
-    report.figure("rejected events neither in a dead letter nor counted", abs(outcome.rejected - kept), ("==", 0))
-    report.figure("of them counted alone, beyond a request's room", letters["over_limit"], (">", 0))
+    report.figure("rejected events not in a dead letter", abs(outcome.rejected - kept), ("==", 0))
+    report.figure("dead letters cut to the room of their request", letters["cut"], (">", 0))
     report.figure("dead letters", letters["letters"], None, f"of {len(letters['by_reason'])} reasons")
     report.figure("bytes of dead letters", letters["bytes"], ("<=", 64 << 20), "bytes")
     report.figure("dead letters left after 31 days", letters["after_31_days"], ("==", 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ __all__ = ["letters_of", "marks_in", "send", "visitors"]
 PATH = "/api/ml/track/"
 EMAILS = ("{name}@{mark}.example", "{name}%40{mark}.example", "mailto:{name}@{mark}.example?subject=x")
 ADDRESSES = ("{ip}", "{ip}:8080", "10.0.0.1,{ip}", "[{ip}]", "ip={ip};")
-MARK = "kept-by-mistake"
-IP = "198.18"
+# Not written out: Hypothesis takes the texts that stand in the sources for its own payloads.
+MARK = "-".join(("kept", "by", "mistake"))
+IP = ".".join(("198", "18"))
 """First half of the marked addresses, of a network that no real visitor has (RFC 2544)."""
 
 
@@ -56,13 +58,15 @@ def letters_of(folder: Path) -> Counter[str]:
     return found
 
 
-def marks_in(folder: Path) -> int:
-    """How often a mark stands in the bytes of anything below the folder."""
-    found = 0
-    for path in folder.rglob("*"):
+def marks_in(folder: Path) -> list[str]:
+    """Every mark in the bytes of anything below the folder: the file, and what stands around it."""
+    found = []
+    for path in sorted(folder.rglob("*")):
         if path.is_file():
             text = path.read_bytes()
-            found += text.count(MARK.encode()) + text.count(f"{IP}.".encode())
+            for mark in re.finditer(re.escape(MARK).encode() + b"|" + re.escape(f"{IP}.").encode(), text):
+                around = text[max(0, mark.start() - 300) : mark.end() + 100]
+                found.append(f"{path.relative_to(folder)}: {around!r}")
     return found
 
 

@@ -113,7 +113,7 @@ FIXED = (
     json.dumps({"events": [{"event_type": "page_view"}] * 101}).encode(),
     json.dumps({"events": [{"event_type": "custom", "data": {"x": "y" * 17_000}}]}).encode(),
     json.dumps({"events": [{"event_type": "custom", "data": {str(n): n for n in range(26)}}]}).encode(),
-    # More bytes of refused events than one request may leave behind.
+    # More bytes of refused events than one request may leave behind: the letters of some are cut.
     json.dumps(
         {"events": [{"event_type": "search", "timestamp": "?", "data": {str(n): "y" * 1000 for n in range(15)}}] * 5}
     ).encode(),

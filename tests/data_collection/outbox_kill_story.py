@@ -46,8 +46,8 @@ from ml_models.data_collection.outbox_drain import drain_outbox  # noqa: E402
 from ml_models.data_collection.queue import queue  # noqa: E402
 from tests.shop import models as shop  # noqa: E402
 
-CHUNK = 3
-ORDERS = 4
+CHUNK = 2
+ORDERS = 3
 """Placed before every kill; one more is rolled back."""
 POINTS = [
     ("before the commit", DeltaEventStore, "commit", False),
@@ -55,7 +55,7 @@ POINTS = [
     ("before the deletion", QuerySet, "delete", False),
     ("after the deletion", QuerySet, "delete", True),
 ]
-AT_RANDOM = 3
+AT_RANDOM = 2
 
 
 class RolledBack(Exception):
