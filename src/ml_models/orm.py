@@ -180,7 +180,7 @@ class OutboxEvent(models.Model):
     Not unique by event: two transactions that tell of one order must not wait for each other. The lake sorts it out.
     """
 
-    event_id = models.CharField(max_length=36)
+    event_id = models.CharField(max_length=36, db_index=True)
     event_type = models.CharField(max_length=32)
     record = models.BinaryField()
     created_at = UtcDateTimeField()

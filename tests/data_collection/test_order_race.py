@@ -280,3 +280,83 @@ def test_a_part_of_an_order_refunded_as_a_whole_meanwhile_is_no_refund_of_its_ow
     assert drain_outbox(catalogue=catalogue).written == 0
     (row,) = lake.scan(event_types=["refund"]).collect().to_dicts()
     assert (row["revision"], [item["product_id"] for item in row["items"]]) == (0, ["a", "b"])
+
+
+# -- what one run has written itself ------------------------------------------------------------------
+
+
+class Unmapped(MemoryCatalogue):
+    has_orders = False
+
+
+UNMAPPED = Unmapped()
+
+
+def told(time_, *products, days=0):
+    """The shop's own word on order A, at its time."""
+    with clock.use(clock.ManualClock(time_.now() + timedelta(days=days))):
+        signals.emit_purchase(None, "A", items=[{"product_id": product} for product in products])
+
+
+def others(number):
+    for one in range(number):
+        signals.emit_purchase(None, f"other-{one}", items=[{"product_id": "p"}])
+
+
+def of_a(lake):
+    found = lake.scan(event_types=["purchase"]).collect().filter(order_id="A").sort("revision").to_dicts()
+    return [(row["revision"], [item["product_id"] for item in row["items"]]) for row in found]
+
+
+def test_an_order_told_of_days_later_in_the_same_drain_is_one(lake, time_):
+    told(time_, "p1", days=-3)
+    others(4)
+    told(time_, "p1")
+    drain_outbox(chunk=2, catalogue=UNMAPPED)
+    assert of_a(lake) == [(0, ["p1"])]
+    assert not OutboxEvent.objects.exists()
+
+
+def test_an_order_told_of_anew_while_it_is_drained_is_its_next_revision(lake, time_):
+    told(time_, "p1", days=-3)
+    others(4)
+    count = 0
+
+    def second():
+        nonlocal count
+        count += 1
+        if count == 2:
+            told(time_, "p2", "p3", days=-2)
+        lake.before("snapshot", second)
+
+    lake.before("snapshot", second)
+    drain_outbox(chunk=2, catalogue=UNMAPPED)
+    assert of_a(lake) == [(1, ["p2", "p3"])]
+
+
+def test_an_order_whose_date_is_edited_while_it_is_synced_is_one(lake):
+    class Moving(MemoryCatalogue):
+        def orders(self, *, since=None, ids=None):
+            found = list(super().orders(since=since, ids=ids))
+            return iter(found if ids is not None else [*found, bought("A", when=NOW)])
+
+    first = bought("A", when=NOW - timedelta(days=30))
+    catalogue = Moving(orders=[first, *(bought(f"o{n}", when=NOW - timedelta(days=9)) for n in range(3))])
+    done = sync_orders(catalogue=catalogue, chunk=1, full=True)
+    assert (done.new, lake.scan(event_types=["purchase"]).collect().height) == (4, 4)
+
+
+# -- ids that do not lead back ------------------------------------------------------------------------
+
+
+def test_changes_are_written_where_ids_do_not_lead_back_to_their_orders(lake, caplog):
+    class Deaf(MemoryCatalogue):
+        def orders(self, *, since=None, ids=None):
+            return super().orders(since=since) if ids is None else []
+
+    catalogue = Deaf(orders=[bought(), bought("2")])
+    sync_orders(catalogue=catalogue)
+    catalogue.all_orders[0] = refunded()
+    assert sync_orders(catalogue=catalogue).changed == 1
+    assert rows(lake) == [("1", 1, "refunded"), ("2", 0, "purchase")]
+    assert "not found by their own ids" in caplog.text

@@ -166,6 +166,14 @@ def test_an_order_told_of_twice_is_one_purchase(unmapped, moment):
     assert (row["revision"], row["event_time"], len(row["items"])) == (1, NOW, 2)
 
 
+def test_orders_and_products_whose_ids_look_like_addresses_stay_what_they_are(unmapped):
+    for number in ("10.0.0.1", "10.0.0.2", "12::34"):
+        signals.emit_purchase(None, number, items=[{"product_id": "1.2.3.4"}])
+    drain_outbox()
+    found = {(row["order_id"], row["items"][0]["product_id"]) for row in rows(unmapped, "purchase")}
+    assert found == {(number, "1.2.3.4") for number in ("10.0.0.1", "10.0.0.2", "12::34")}
+
+
 def test_a_refund_is_one_row_and_a_whole_one_undoes_the_purchase(unmapped, moment):
     signals.emit_purchase(None, 77, items=[1, 2], user_id=5)
     signals.emit_refund(None, 77, items=[1], user_id=5)

@@ -116,7 +116,7 @@ class DatabaseVersions:
         alias, versions, pointers = router.db_for_write(ServingModel), primary(ModelVersion), primary(ServingModel)
         with transaction.atomic(using=alias):
             lock(versions.filter(name=name, version=version), "status")
-            row = versions.filter(name=name, version=version).first()
+            row = versions.select_for_update().filter(name=name, version=version).first()
             if row is None:
                 raise _unknown(name, version)
             if row.status != "ready":

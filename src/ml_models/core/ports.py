@@ -111,6 +111,10 @@ class Spool(Protocol):
 class Snapshot(Protocol):
     """One version of the lake; the handle a commit must be made through."""
 
+    @property
+    def version(self) -> int:
+        """Number of the version, as `CommitResult.version` counts."""
+
     def position(self, source: str) -> int:
         """Last committed position of a source, 0 when it has none."""
 

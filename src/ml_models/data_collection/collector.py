@@ -46,7 +46,7 @@ logger = logging.getLogger("bunoraa.ml")
 MAX_LETTERS = 32_768
 """Bytes of refused events kept whole of one request: one sender must not push everybody else's letters out."""
 CUT_LETTER = 256
-"""What is kept of each event beyond that; bytes. It shows what was wrong, and cannot be offered again."""
+"""What is kept of each event beyond that; bytes. Keys and types tell what was wrong; it cannot be offered again."""
 
 
 class Collected(NamedTuple):
@@ -187,14 +187,15 @@ def keep_aside(rejected: Sequence[tuple[InvalidEvent, int]], batch: wire.Batch, 
     room = MAX_LETTERS if context.source == "js" else sys.maxsize  # the shop's own orders are as large as they are
     for error, index in rejected:
         try:
-            letter = _letter(error, bytes(batch.events[index]), {**known, "index": index})
+            raw = bytes(batch.events[index])
+            letter = _letter(error, raw, {**known, "index": index})
+            if len(letter.payload) > max(room, CUT_LETTER):
+                letter = _cut(letter, raw)
+                counters.add("dead_letters.cut")
         except Exception:  # what no rule foresaw costs this letter, and none of the others
             if counters.add("dead_letters.failed") % 1000 == 1:
                 logger.exception("A rejected event could not be kept. Counted from here.")
             continue
-        if len(letter.payload) > max(room, CUT_LETTER):
-            counters.add("dead_letters.cut")
-            letter = _cut(letter)
         room -= len(letter.payload)
         letters.append(letter)
     try:
@@ -213,9 +214,10 @@ def _letter(error: InvalidEvent, raw: bytes, context: dict[str, object]) -> Lett
     return DeadLetters.letter(error.reason, scrub(error.path), payload, detail=detail, context=context)
 
 
-def _cut(letter: Letter) -> Letter:
+def _cut(letter: Letter, raw: bytes) -> Letter:
+    """Without values: half of an id could not be recognised by those who look for a person in the letters."""
     detail = f"{letter.detail}; cut from {len(letter.payload):,} characters".removeprefix("; ")
-    payload = letter.payload.encode()[:CUT_LETTER].decode(errors="ignore")
+    payload = privacy.clean_payload(raw, "too_large")[:CUT_LETTER].decode(errors="ignore")
     context = {name: value for name, value in letter.context.items() if name != "received_at"}  # not to be replayed
     return msgspec.structs.replace(
         letter, payload=payload, path=letter.path[:CUT_LETTER], detail=detail, context=context

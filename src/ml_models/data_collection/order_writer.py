@@ -65,6 +65,9 @@ class OrderWriter:
         self.counts: Counter[str] = Counter()
         self._keys = lake_keys()
         self._everywhere: pl.DataFrame | None = None
+        """Hashes of the event ids of all purchases in the lake, as of `_seen`; None before they are asked for."""
+        self._seen = -1
+        """The lake's version that `_everywhere` is of."""
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -88,20 +91,35 @@ class OrderWriter:
         for attempt in range(_ATTEMPTS):
             # The snapshot comes first: whatever is committed after it, and so may be missing below, is a conflict.
             snapshot = self.store.snapshot()
+            if snapshot.version != self._seen:  # others wrote meanwhile
+                self._everywhere, self._seen = None, snapshot.version
             events, counts = build()
             if not events:
                 return counts
             rows, _ = Tombstones.load().apply(to_frame(events))  # after the snapshot, see there
             try:
-                self.store.commit(snapshot, {}, rows)
-                return counts
+                version = self.store.commit(snapshot, {}, rows).version
             except CommitConflict:
                 logger.debug("another committer was faster, attempt %d", attempt + 1)
                 self._everywhere = None
                 clock.current().sleep(min(1.0, 0.02 * 2**attempt))
+            else:
+                self._written(rows, snapshot.version, version)
+                return counts
         raise CommitConflict(
             f"Others wrote to the lake {_ATTEMPTS} times in a row while orders were written. Run ml_sync again."
         )
+
+    def _written(self, rows: pl.DataFrame, before: int, version: int) -> None:
+        """Add the purchases just written to those that are known of: the next orders are judged by them too."""
+        import polars as pl
+
+        if version > before + 1:  # the store rebased the commit onto another's
+            self._everywhere = None
+        if self._everywhere is not None:
+            purchases = rows.filter(pl.col("event_type") == EventType.PURCHASE.value)
+            self._everywhere = pl.concat([self._everywhere, purchases.select(pl.col("event_id").hash())])
+        self._seen = version
 
     def of_orders(self, orders: Sequence[Order], again: Again | None = None) -> tuple[list[Event], Counter[str]]:
         """The events that bring the lake to what these orders say, and what becomes of each, for a `commit`.
@@ -252,6 +270,7 @@ class OrderWriter:
         missing = [one for one in ids if one not in found]
         if missing:
             if self._everywhere is None:
+                # Of the version that this commit's snapshot is of, or of a later one, which then is a conflict.
                 # Eight bytes an order: a first run over millions of orders asks this for each of its commits.
                 hashes = self._scan(["event_id"], EventType.PURCHASE).select(pl.col("event_id").hash())
                 self._everywhere = hashes.collect(engine="streaming")

@@ -96,6 +96,8 @@ class _Batch:
             from ml_models.adapters.build import get_dead_letters
 
             get_dead_letters().write_all(letters, durable=True)
+            # At once: where lake or catalogue fail, the next run would write the same letters again.
+            waiting.filter(pk__in=[row.pk for row in rows if row.pk not in self._events]).delete()
 
     def events(self) -> list[Event]:
         """Those whose rows are still there, and what was put about the same orders meanwhile, as they were put.

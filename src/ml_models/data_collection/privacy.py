@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -132,8 +132,13 @@ def _keys() -> frozenset[str]:
 _known: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
 
 
-def clean_event(event_type: str, fields: dict[str, Any], data: dict[str, Any]) -> None:
-    """Take persons and secrets out of an event's columns and `data`, in place."""
+def clean_event(event_type: str, fields: dict[str, Any], data: dict[str, Any], *, foreign: bool = True) -> None:
+    """Take persons and secrets out of an event's columns and `data`, in place.
+
+    `foreign`: a client says so. Ids that the shop's own code names are its keys, whatever they look like: two orders
+    that are called 10.0.0.1 and 10.0.0.2 must not become one. Only e-mail addresses are taken out of them.
+    """
+    clean_id = scrub_id if foreign else scrub_email
     page, referrer = fields.get("page_url"), fields.get("referrer")
     if page is not None:
         fields["page_url"] = clean_url(page) or None
@@ -148,16 +153,16 @@ def clean_event(event_type: str, fields: dict[str, Any], data: dict[str, Any]) -
     for name in _IDS:
         text = fields.get(name)
         if type(text) is str:
-            fields[name] = scrub_id(text)
+            fields[name] = clean_id(text)
     items = fields.get("items")
     if items is not None:
-        fields["items"] = [_item(item) for item in items]
+        fields["items"] = [_item(item, clean_id) for item in items]
     if data:
         _clean_data(event_type, data)
 
 
-def _item(item: EventItem) -> EventItem:
-    product_id, variant_id = scrub_id(item.product_id), item.variant_id and scrub_id(item.variant_id)
+def _item(item: EventItem, clean_id: Callable[[str], str]) -> EventItem:
+    product_id, variant_id = clean_id(item.product_id), item.variant_id and clean_id(item.variant_id)
     if product_id == item.product_id and variant_id == item.variant_id:
         return item
     return msgspec.structs.replace(item, product_id=product_id, variant_id=variant_id)

@@ -15,7 +15,7 @@ import msgspec
 
 from ml_models.core import clock
 from ml_models.core.event import NAMESPACE, Event
-from ml_models.core.scrub import scrub_id
+from ml_models.core.scrub import scrub_email
 from ml_models.data_collection import bots
 from ml_models.data_collection.client import HEADERS, Client, sender_of
 from ml_models.data_collection.identity import Identity, verify
@@ -82,7 +82,7 @@ class Sighting(msgspec.Struct, gc=False):
             Event(
                 event_id=_event_id(f"middleware:{event_type}:{self.view_id}"),
                 event_type=event_type,
-                product_id=product_id and scrub_id(product_id),
+                product_id=product_id and scrub_email(product_id),
                 **common,
                 **self._paced(client, sender, event_type, known=identity.anonymous_id is not None).columns(),
             )

@@ -10,6 +10,7 @@ read once more after the lake's snapshot, lest an older state of an order follow
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ml_models.orm import SyncState
 
 __all__ = ["SyncResult", "order_event", "refund_id", "sync_orders"]
+
+logger = logging.getLogger("bunoraa.ml.sync")
 
 STATE = "orders"
 CHUNK = 2_000
@@ -145,11 +148,18 @@ def sync_orders(
     failed = _failures(catalogue)
     twice: Counter[str] = Counter()
 
+    orders: list[Order] = []
+
     def again(ids: Sequence[str]) -> list[Order]:
         """Orders read once more; what cannot be read of them was counted the first time."""
         before = _failures(catalogue)
         found = list(catalogue.orders(ids=ids))
         twice.update(_failures(catalogue) - before)
+        others = [order.id for order in orders if order.id not in set(ids)][:_PROBES]
+        if not found and others and not any(catalogue.orders(ids=others)):
+            # Not gone: the ids do not lead back to their orders. What was read first is all that can be had.
+            logger.warning(_NOT_BY_ID, ids[0])
+            return [order for order in orders if order.id in set(ids)]
         return found
 
     newest = state.watermark
@@ -182,6 +192,13 @@ def sync_orders(
     vanished = writer.counts.pop("marked", 0)
     unreadable = dict(_failures(catalogue) - failed - twice)
     return SyncResult(**writer.counts, vanished=vanished, watermark=watermark, full=full, unreadable=unreadable)
+
+
+_PROBES = 3
+_NOT_BY_ID = (
+    "The orders of ML_CATALOG are not found by their own ids, such as %s: what changes while it is written may be "
+    "written as it was before. Map an id column whose values Django finds again by their text."
+)
 
 
 def _overlap(catalogue: Catalogue) -> timedelta:

@@ -209,7 +209,7 @@ def validate(raw: bytes | msgspec.Raw | Mapping[str, Any], context: Context, bat
             raise InvalidEvent("missing", "product_id", f"{event_type} is about one product")
         fields["product_id"] = items[0].product_id  # GA4 names the product in a list of one
     session_id = fields.get("session_id")  # as the client wrote it: an id derived from it must not change
-    clean_event(event_type, fields, data)
+    clean_event(event_type, fields, data, foreign=context.source == "js")
     return Event(
         event_id=_event_id(wire.get("event_id"), session_id or context.sender, batch, index),
         event_type=event_type,
