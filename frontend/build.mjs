@@ -32,7 +32,7 @@ const [map, bundle] = ["map", "js"].map((ending) => outputFiles.find((file) => f
 const small = await minify(bundle, {
   ecma: 2019,
   toplevel: true,
-  compress: { passes: 3, lhs_constants: false, unsafe_arrows: true },
+  compress: { passes: 3, hoist_funs: true, lhs_constants: false, unsafe_arrows: true },
   format: { preamble: "/* Bunoraa ML, Apache-2.0 */" },
   sourceMap: { content: map, filename: script, url: script + ".map", includeSources: true },
 });

@@ -31,7 +31,7 @@ SABOTAGE: dict[str, str] = {
     "tojson": "Array.prototype.toJSON = function () { return 'x'; }; String.prototype.toJSON = () => 1;",
     "getters-throw": _THROW
     + _GETTER
-    + "for (const name of ['title', 'referrer', 'cookie', 'visibilityState', 'readyState', 'documentElement'])"
+    + "for (const name of ['title', 'referrer', 'cookie', 'hidden', 'readyState', 'documentElement'])"
     " trap(document, name);",
     "more-getters-throw": _THROW
     + _GETTER

@@ -8,7 +8,7 @@ let chosen: Consent | undefined; // where the cookie cannot be kept
 
 let ruling: Consent | undefined; // the server's word, where it knows better
 
-export const rule = (state?: Consent): void => void (ruling = state);
+export const rule = (state?: Consent): unknown => (ruling = state);
 
 const cookieName = (): string => options.consentCookie || "_ml_consent";
 

@@ -21,9 +21,8 @@ export function watchEngagement(record: Recorder): void {
     counted = now;
     counting = !hidden() && document.hasFocus();
   };
-  listen(window, "focus blur", count);
-  listen(document, "visibilitychange", count);
-  listen(document, "pointerdown pointermove keydown scroll", () => {
+  listen("focus blur visibilitychange", count);
+  listen("pointerdown pointermove keydown scroll", () => {
     count();
     input = counted;
     lowest = Math.max(lowest, scrollY);
@@ -40,8 +39,9 @@ export function watchEngagement(record: Recorder): void {
     const before = depth;
     const share = (Math.max(lowest, scrollY) + innerHeight) / document.documentElement.scrollHeight;
     depth = Math.max(depth, Math.min(100, Math.round(share * 100)));
-    if (depth === before && engaged - sent < BARELY) return;
-    sent = engaged;
-    record("page_engagement", { engaged_ms: Math.round(engaged), scroll_pct: depth });
+    if (depth > before || engaged - sent > BARELY) {
+      sent = engaged;
+      record("page_engagement", { engaged_ms: Math.round(engaged), scroll_pct: depth });
+    }
   });
 }

@@ -7,7 +7,7 @@ const LONG = 1000; // milliseconds
 const MARKED = "[data-ml-product-id]";
 const ITEMS = 50; // the most the server takes in one event
 
-const id = (element: Element): string => element.getAttribute("data-ml-product-id") || "";
+const id = (element: Element): string => (element as HTMLElement).dataset.mlProductId || "";
 const block = (element: Element): HTMLElement | null => element.closest<HTMLElement>("[data-ml-rec-id]");
 
 /** The one marked element of a page, where there is one: the page is about it. */
@@ -27,7 +27,7 @@ export function pageProduct(): string | null {
 function position(element: Element): number {
   const list = block(element);
   const all = [...(list || document).querySelectorAll(MARKED)].filter((one) => block(one) === list);
-  return +element.getAttribute("data-ml-position")! || all.indexOf(element) + 1;
+  return +(element as HTMLElement).dataset.mlPosition! || all.indexOf(element) + 1;
 }
 
 function recommended(element: Element, list: HTMLElement): Data {
@@ -42,8 +42,8 @@ export function watchImpressions(record: Recorder): void {
   const timers = new WeakMap<Element, ReturnType<typeof setTimeout>>();
 
   const key = (element: Element): string => {
-    const list = block(element);
-    return (list && list.dataset.mlRecId) + "|" + id(element);
+    const list = block(element) || (element as HTMLElement);
+    return list.dataset.mlRecId + "|" + id(element);
   };
 
   const look = (element: Element): void => {
@@ -88,7 +88,7 @@ export function watchImpressions(record: Recorder): void {
     }),
   ).observe(document, { childList: true, subtree: true });
 
-  listen(document, "click", (event: Event) => {
+  listen("click", (event: Event) => {
     const element = (event.target as Element).closest(MARKED);
     const list = element && block(element);
     if (list) record("rec_click", recommended(element!, list));

@@ -17,7 +17,7 @@ function path(link: HTMLAnchorElement): string | undefined {
 
 export function watchClicks(record: Recorder): void {
   if (options.clicks === "off") return;
-  listen(document, "click", (event: Event) => {
+  listen("click", (event: Event) => {
     const element = (event.target as Element).closest(CLICKABLE);
     if (element) {
       record("click", {
@@ -34,7 +34,7 @@ export function watchForms(record: Recorder): void {
   if (options.forms === "off") return;
   let known = new Set<string>();
   beginnings.push(() => (known = new Set()));
-  listen(document, "change submit", (event: Event) => {
+  listen("change submit", (event: Event) => {
     const form = (event.target as Element).closest("form");
     if (!form) return;
     const id = attribute(form, "id") || attribute(form, "name");

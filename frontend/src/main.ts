@@ -9,7 +9,7 @@ import type { Data, Recorder, Tracker, WireEvent } from "./types";
 import { type EventType, known } from "./vocabulary";
 
 /** A copy of this moment; throws for what cannot travel, before it could spoil a batch. */
-const copy = (data: Data): Data => JSON.parse(JSON.stringify(data));
+const copy = (data?: Data): Data => JSON.parse(JSON.stringify({ ...data }));
 
 const HOLD = 1000; // the page's own events wait for what its scripts add to them, milliseconds
 
@@ -22,9 +22,9 @@ function start(): Tracker {
   let url = address();
   let referrer = document.referrer;
   let viewed: Record<string, string> = {}; // product id -> event id, of this page view
-  let routing = false; // a view that was opened by an address has still to be recorded
+  let routing = true; // the view has still to be recorded: an address that changes before that is its own
 
-  const record: Recorder = (type, data, now) => {
+  const record: Recorder = (type, data) => {
     const state = consent();
     const event: WireEvent = {
       event_id: uuid7(),
@@ -38,14 +38,14 @@ function start(): Tracker {
     };
     if (state !== "denied") {
       tell(type, event);
-      add(event, now);
+      add(event, type === "purchase");
     }
     return event.event_id;
   };
 
   /** A product counts once a page view; what a second call adds completes the first while it waits. */
   const viewProduct = (data: Data): void => {
-    const id = String(data.product_id);
+    const id = data.product_id as string;
     const first = viewed[id];
     if (first) amend(first, copy(data));
     else viewed[id] = record("product_view", data);
@@ -65,7 +65,7 @@ function start(): Tracker {
 
   const ready = safely(() => {
     each([watchEngagement, watchClicks, watchForms, watchImpressions], (watch) => watch(record));
-    if (document.readyState === "loading") listen(document, "DOMContentLoaded", open);
+    if (document.readyState === "loading") listen("DOMContentLoaded", open);
     else open();
   });
 
@@ -87,26 +87,27 @@ function start(): Tracker {
       end();
       referrer = location.origin + url;
       restart();
-      later(open); // the page had its turn to change its title, and the address once more
+      // The page had its turn to change its title, and the address once more; it may have been left and shown again.
+      later(() => routing && open());
     }
     url = address();
   };
 
-  const method = (type: EventType) => safely((data: Data) => void record(type, { ...data }, type === "purchase"));
+  const method = (type: EventType) => safely((data: Data) => void record(type, data));
 
   // A page that is loaded ahead of time was not seen yet.
-  if ((document as { prerendering?: boolean }).prerendering) listen(document, "prerenderingchange", ready);
+  if ((document as { prerendering?: boolean }).prerendering) listen("prerenderingchange", ready);
   else ready();
-  listen(window, "pagehide", hide);
-  listen(document, "visibilitychange", () => (hidden() ? hide() : back()));
-  listen(window, "online", back);
-  listen(window, "pageshow", (event: PageTransitionEvent) => {
+  listen("pagehide", hide);
+  listen("visibilitychange", () => (hidden() ? hide() : back()));
+  listen("online", back);
+  listen("pageshow", (event: PageTransitionEvent) => {
     if (!event.persisted) return;
     back();
     restart(); // the page came back without the server
     open();
   });
-  listen(window, "popstate", route);
+  listen("popstate", route);
   each(["pushState", "replaceState"] as const, (name) => {
     const original = history[name];
     history[name] = function (this: History, ...given) {
@@ -124,20 +125,19 @@ function start(): Tracker {
     trackSearch: method("search"),
     track: safely((name, data) => {
       if (name === "product_view") viewProduct(data!);
-      else if (known(name)) record(name as EventType, { ...data }, name === "purchase");
+      else if (known(name)) record(name as EventType, data);
       else record("custom", { action: name, ...data });
     }),
-    flush: safely(() => flush()),
+    flush: safely(flush),
     consent: safely((state) => {
       const granted = state === "granted";
       if ((!granted && state !== "denied") || state === said()) return;
       if (granted) keep(state);
       else empty();
-      if (allowed()) record("consent_change", { state }, true);
+      if (allowed()) record("consent_change", { state });
       flush();
-      if (granted) return;
       keep(state);
-      flush(); // which now forgets
+      flush(); // which now forgets what was denied
     }),
   };
 }

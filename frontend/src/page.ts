@@ -18,7 +18,7 @@ export const tell = (...words: unknown[]): void => {
 
 /** No failure of the tracker is the page's. */
 export const safely =
-  <A extends unknown[]>(work: (...given: A) => void) =>
+  <A extends unknown[]>(work: (...given: A) => unknown) =>
   (...given: A): void => {
     try {
       work(...given);
@@ -42,15 +42,16 @@ export const readOptions = safely(() => {
 });
 
 /** Nobody sees the page. */
-export const hidden = (): boolean => document.visibilityState === "hidden";
+export const hidden = (): boolean => document.hidden;
 
-/** `work` at each of the events `names` (separated by blanks), before the page's own listeners can stop them. */
-export const listen = (target: EventTarget, names: string, work: (event: any) => void): void =>
-  each(names.split(" "), (name) =>
-    target.addEventListener(name, safely(work), { capture: true, passive: true }),
-  );
+/**
+ * `work` at each of the events `names` (separated by blanks), before the page's own listeners can stop them: the way to
+ * each, those of the document too, leads through the window.
+ */
+export const listen = (names: string, work: (event: any) => void): void =>
+  each(names.split(" "), (name) => addEventListener(name, safely(work), true));
 
-export const later = (work: () => void, wait = 0): ReturnType<typeof setTimeout> => setTimeout(safely(work), wait);
+export const later = (work: () => unknown, wait = 0): ReturnType<typeof setTimeout> => setTimeout(safely(work), wait);
 
 /** `work` once the page's code that runs now is done, even where the page is being left. */
 export const soon = (work: () => void): void => queueMicrotask(safely(work));

@@ -1,5 +1,5 @@
 // The events that no server has acknowledged yet, in IndexedDB, shared by all tabs of this site.
-import { each, safely } from "./page";
+import { each, safely, tell } from "./page";
 import type { WireEvent } from "./types";
 
 /** An event as stored: before `due` (milliseconds since 1970) it belongs to the page that recorded it or sends it. */
@@ -13,6 +13,7 @@ const KEY = "_ml:"; // of an event in localStorage
 const ROWS = 1000; // most events kept
 const SIZE = 1e6; // most characters kept
 const AGE = 72 * 3600 * 1000; // longest time an event is kept, milliseconds
+export const LARGE = 50; // events of one request when leaving, and of one from the queue
 const LEASE = 15000; // how long a page has for sending what it took, milliseconds
 
 type Work = (store: IDBObjectStore, transaction: IDBTransaction) => void;
@@ -36,19 +37,16 @@ function run(work: Work): void {
     work(transaction.objectStore("events"), transaction);
   } catch (error) {
     database = null; // from now on this page's memory has to do
-    throw error;
+    tell(error);
   }
 }
 
-function use(work: Work): void {
+function use(work: Work): unknown {
   if (database) return run(work);
-  if (database === null) return;
-  if (early) return void early.push(work);
+  if (database === null) return undefined;
+  if (early) return early.push(work);
   early = [work];
-  const none = (): void => {
-    database = null;
-    early = undefined;
-  };
+  const none = (): unknown => (database = null);
   try {
     const request = indexedDB.open(NAME, 1);
     request.onupgradeneeded = safely(() => request.result.createObjectStore("events", { keyPath: "event.event_id" }));
@@ -77,10 +75,9 @@ function sweep(store: IDBObjectStore, then: (kept: Stored[]) => void): void {
     rows = ROWS;
     room = SIZE;
     for (const stored of all.result.reverse()) {
-      const id = stored.event.event_id;
       rows--;
       room -= length(stored.event);
-      if (rows < 0 || room < 0 || Date.now() - Date.parse(stored.event.timestamp) > AGE) store.delete(id);
+      if (rows < 0 || room < 0 || Date.now() - Date.parse(stored.event.timestamp) > AGE) store.delete(stored.event.event_id);
       else kept.unshift(stored);
     }
     rows /= 10;
@@ -154,10 +151,10 @@ export function clear(): void {
 }
 
 /**
- * Take at most `most` events that belong to no page; no other page gets them within the lease. `wait`: milliseconds
- * until one may be free where none is now, 0 where nothing is left.
+ * Take events that belong to no page, as many as go in a request; no other page gets them within the lease. `wait`:
+ * milliseconds until one may be free where none is now, 0 where nothing is left.
  */
-export function claim(most: number, then: (events: WireEvent[], wait: number) => void): void {
+export function claim(then: (events: WireEvent[], wait: number) => void): void {
   use((store, transaction) => {
     let taken: Stored[] = [];
     let wait = 0;
@@ -165,7 +162,7 @@ export function claim(most: number, then: (events: WireEvent[], wait: number) =>
     transaction.onabort = safely(() => then([], 0));
     sweep(store, (kept) => {
       const now = Date.now();
-      taken = kept.filter(({ due }) => due <= now || due > now + LEASE).slice(0, most);
+      taken = kept.filter(({ due }) => due <= now || due > now + LEASE).slice(0, LARGE);
       each(taken, ({ event }) => store.put({ event, due: now + LEASE }));
       wait = kept.length && Math.min(...kept.map((stored) => stored.due)) - now + 100;
       commit(transaction);

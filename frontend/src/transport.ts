@@ -1,18 +1,15 @@
 // Events on their way: recorded -> in the queue of the browser -> sent -> acknowledged -> out of the queue.
-import { allowed, type Consent, consent, rule } from "./consent";
+import { allowed, type Consent, consent, rule, said } from "./consent";
 import { forgetSession, uuid7 } from "./ids";
 import { later, options, safely, soon, tell } from "./page";
-import { adopt, claim, clear, drop, durable, interrupt, put, rescue } from "./queue";
+import { adopt, claim, clear, drop, durable, interrupt, LARGE, put, rescue } from "./queue";
 import type { WireEvent } from "./types";
 
 const BATCH = 10; // events of one request
-const LARGE = 50; // events of one request when leaving, and of one from the queue
 const WAIT = 5000; // longest time an event waits, milliseconds
 const KEPT = 200; // events kept in memory
 const BYTES = 60 * 1024; // a browser refuses keepalive bodies beyond 64 KiB, all that are under way counted
 const REQUESTS = 9; // and more than this many keepalive requests under way
-const LONGEST = 300000; // longest back-off of our own, milliseconds
-const HOUR = 3600000; // longest the server may ask for
 
 let waiting: WireEvent[] = []; // recorded, not sent
 let flying: WireEvent[] = []; // sent, not answered
@@ -22,9 +19,14 @@ let bytes = 0;
 let until = 0; // nothing is sent before this time, milliseconds since 1970
 let failures = 0;
 let timer: ReturnType<typeof setTimeout> | 0 = 0;
+let pause: typeof timer; // ends the wait
 let leaving = false; // hidden or going: no other chance may come
 let draining = false;
-let unlock = (): void => undefined;
+
+type Then = (on: boolean) => void;
+
+const nothing: Then = () => undefined;
+let unlock = nothing as () => void;
 
 const without = (from: WireEvent[], events: WireEvent[]): WireEvent[] => from.filter((event) => !events.includes(event));
 
@@ -37,7 +39,7 @@ function settle(): void {
 }
 
 /** Take an event; it leaves with the batch, or at once. */
-export function add(event: WireEvent, now?: boolean): void {
+export function add(event: WireEvent, now: boolean): void {
   if (waiting.length < KEPT) waiting.push(event);
   if (unsaved.length < KEPT || allowed()) unsaved.push(event);
   soon(settle);
@@ -66,16 +68,26 @@ export function flush(): void {
   for (const due = waiting.splice(0); due[0]; ) send(due.splice(0, leaving ? LARGE : BATCH));
 }
 
-/** Give events to whichever tab sends next; they stay in memory until they are known to be written. */
+/** Give events to whichever tab sends next; they stay in memory until they are known to be written, or may be. */
 function hand(events: WireEvent[]): void {
-  if (!allowed()) return;
+  if (consent() === "denied") return;
   waiting = events.concat(without(waiting, events)).slice(0, KEPT);
-  put(events, true, () => (waiting = without(waiting, events)));
+  if (allowed()) put(events, true, () => (waiting = without(waiting, events)));
 }
 
-function halves(events: WireEvent[], then?: (on: boolean) => void): void {
+/** Send events in two requests: at once from a page that is left, else the second after the first was taken. */
+function halves(events: WireEvent[], then = nothing): void {
   const first = events.splice(0, events.length / 2);
-  send(first, () => send(events, then));
+  if (leaving) {
+    send(first);
+    send(events, then);
+  } else {
+    send(first, (on) => {
+      if (on) return send(events, then);
+      hand(events);
+      then(on);
+    });
+  }
 }
 
 /** The last resort: the browser itself takes the body over. Its false means that it did not. */
@@ -85,7 +97,7 @@ function beacon(events: WireEvent[], body: string): void {
 }
 
 /** Post events; `then` hears whether to go on. */
-function send(events: WireEvent[], then?: (on: boolean) => void): void {
+function send(events: WireEvent[], then = nothing): void {
   const body = JSON.stringify({
     events,
     meta: { batch_id: uuid7(), sent_at: new Date().toISOString(), schema: 1 },
@@ -93,33 +105,40 @@ function send(events: WireEvent[], then?: (on: boolean) => void): void {
   const size = new Blob([body]).size;
   const keepalive = requests < REQUESTS && bytes + size <= BYTES;
   if (leaving && !keepalive) {
-    if (events[1] && requests < REQUESTS) halves(events);
-    else beacon(events, body);
+    if (events[1] && requests < REQUESTS) return halves(events, then);
+    beacon(events, body);
+    then(false);
     return;
   }
+  const before = said();
   const counted = +keepalive;
   requests += counted;
   bytes += counted * size;
   flying = flying.concat(events);
 
   (async () => {
-    let answer: Partial<Response> = {};
+    let status: number | undefined;
+    let redirected: boolean | undefined;
+    let url: string;
+    let retry: string | null | undefined;
     let processed: unknown;
+    let word: string;
     let ruling: Consent | undefined;
     try {
-      answer = await fetch(options.apiUrl!, {
+      const answer = await fetch(options.apiUrl!, {
         method: "POST",
         body,
         headers: { "Content-Type": "application/json" },
         credentials: "include",
         keepalive,
       });
+      ({ redirected, status, url } = answer);
+      retry = answer.headers.get("Retry-After");
       // Until its body is read, the browser holds the request, and its share of the keepalive bytes, open.
-      ({ processed, consent: ruling } = await answer.json!());
+      ({ processed, status: word, consent: ruling } = await answer.json());
     } catch {
       // no answer, or none of the endpoint
     }
-    const { status, headers, redirected, url } = answer;
     requests -= counted;
     bytes -= counted * size;
     flying = without(flying, events);
@@ -127,37 +146,49 @@ function send(events: WireEvent[], then?: (on: boolean) => void): void {
     if (status === 413 && events[1]) return halves(events, then);
     // The redirect made a GET of the POST. An endpoint that says so is asked itself, at once unless that failed before.
     if (redirected && status === 405) {
-      options.apiUrl = url;
+      options.apiUrl = url!;
       if (!failures++) return send(events, then);
     }
     // Another page may be what answered, and with 200: only the endpoint's own word acknowledges.
-    const again = processed === undefined && (redirected || !/^4(?!08|29)/.test(status as any));
+    // So may a refusal be another's, of a firewall or while the shop is deployed; only 413 is believed to anybody.
+    const again = processed == null && (redirected || !/^4(13|(?!08|29)..,error)/.test([status, word!] as any));
     if (again) {
       if (!status && leaving) beacon(events, body);
       else hand(events);
-      backOff(headers && headers.get("Retry-After"));
+      backOff(retry);
     } else {
       // Taken, or wrong for good: neither comes again.
-      failures = until = 0;
+      failures = 0;
+      // The visitor agreed while it was under way: what they agreed to goes now, once.
+      if (ruling && before !== said() && allowed()) return send(events, then);
       drop(events);
-      rule(ruling);
-      if (!allowed()) forget(ruling === "pending" ? events.concat(waiting) : []);
+      if (ruling) rule(ruling); // an answer without one, as a refusal is, lifts nothing
+      if (!allowed()) {
+        forget(events.concat(waiting));
+        flush(); // which forgets the rest where it is denied
+      }
     }
-    if (then) then(!again);
+    then(!again);
   })().catch(tell);
 }
 
-/** Wait before the next request: what the server asked for (seconds or a date), and a random time that doubles. */
+/**
+ * Wait before the next request: what the server asked for (seconds or a date, an hour at most), and a random time whose
+ * limit doubles from 10 seconds to 5 minutes.
+ */
 function backOff(header?: string | null): void {
   const now = Date.now();
-  if (now < until && !header) return; // a request that was under way with the one that failed
   const asked = +header! * 1000 || Date.parse(header!) - now || 0;
-  const own = Math.random() * Math.min(LONGEST, WAIT * 2 ** ++failures);
-  const wait = Math.max(0, Math.min(asked, HOUR)) + own;
+  const own = Math.random() * Math.min(3e5, 1e4 * 2 ** failures);
+  const wait = Math.max(0, Math.min(asked, 36e5)) + own;
+  // A request that was under way with one that failed: the longer of what the server asked for holds.
+  if (until > now + (asked && wait)) return;
+  failures++;
   until = now + wait;
   tell("waits", wait);
   // The clock is not asked again: it may have been set back.
-  later(() => {
+  clearTimeout(pause as number);
+  pause = later(() => {
     until = 0;
     wake();
   }, wait + 1);
@@ -179,27 +210,28 @@ export function drain(): void {
     if (wait) later(drain, wait);
   };
   const next = safely((on: boolean) => {
-    if (!on || leaving) return stop(0); // who comes back, or backs off, starts again
-    claim(LARGE, (events, wait) => (events.length ? send(events, next) : stop(wait)));
+    if (!on || leaving || Date.now() < until) return stop(0); // who comes back, or backs off, starts again
+    claim((events, wait) => (events[0] ? send(events, next) : stop(wait)));
+    if (!durable()) stop(0); // it failed, and calls nobody
   });
   // Without locks the claim alone keeps two tabs from sending the same.
-  if (!navigator.locks) return next(true);
-  navigator.locks
-    .request("_ml", { ifAvailable: true }, (lock) => {
-      if (!lock) return stop(WAIT);
-      return new Promise<void>((free) => {
-        unlock = free;
-        next(true);
-      });
-    })
-    .catch(tell);
+  if (!navigator.locks) next(true);
+  else
+    navigator.locks
+      .request("_ml", { ifAvailable: true }, (lock) => {
+        if (!lock) return stop(WAIT);
+        return new Promise<void>((free) => {
+          unlock = free;
+          next(true);
+        });
+      })
+      .catch(() => stop(0));
 }
 
 /** The page is hidden or going: write and send all there is. */
 export function leave(): void {
   // Hidden already: what came since was written as it came.
   if (!leaving && allowed()) {
-    leaving = true;
     interrupt(true);
     rescue(unsaved.splice(0));
     put(flying.concat(waiting), true);

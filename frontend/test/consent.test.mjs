@@ -1,7 +1,7 @@
 // Nothing before consent, nothing after it was taken back.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { browser, element, page } from "./page.mjs";
+import { answer, browser, element, page } from "./page.mjs";
 
 const untouched = async (shop) => {
   assert.deepEqual(await shop.within.indexedDB.databases(), []);
@@ -202,4 +202,52 @@ test("clicks and impressions wait for consent as well", async () => {
   shop.emit("click", { target: element("a", { id: "buy" }, { protocol: "https:", host: "shop.example", pathname: "/x/" }) });
   await shop.tick(60000);
   await untouched(shop);
+});
+
+const told = (consent) => answer({ body: { status: "ok", processed: 0, consent } });
+
+test("what is answered with pending after the visitor agreed is sent again, once", async () => {
+  for (const word of ["pending", "granted"]) {
+    const shop = page({ data: { engagement: "off" } });
+    shop.network.held = true;
+    await shop.tick(1000);
+    shop.api.consent("granted");
+    shop.network.open[0](told("pending"));
+    await shop.tick(0);
+    assert.equal(shop.of("page_view").length, 2, "the page's own view is sent again");
+    shop.network.open.slice(1).forEach((done) => done(word === "pending" ? told(word) : undefined));
+    await shop.tick(60000);
+    assert.equal(shop.of("page_view").length, 2, "a server that reads another cookie is not asked for ever");
+  }
+});
+
+test("a batch that failed after the server said pending waits in memory for the visitor's word", async () => {
+  const shop = page({ within: browser({ database: false }), data: { engagement: "off" } });
+  await shop.tick(1000);
+  shop.network.held = true;
+  for (let n = 0; n < 20; n++) shop.api.track("click", { n });
+  shop.network.open[0](told("pending"));
+  await shop.tick(0);
+  shop.network.open[1](answer({ status: 503 }));
+  await shop.tick(0);
+  shop.network.held = false;
+  shop.api.consent("granted");
+  await shop.tick(60000);
+  const again = shop.posts.slice(3).flatMap((post) => post.body.events.map((event) => event.data.n)).filter((n) => n !== undefined);
+  assert.deepEqual(again.sort((a, b) => a - b), Array.from({ length: 20 }, (_, n) => n));
+});
+
+test("a refusal does not lift what the server ruled", async () => {
+  const shop = page({ within: browser({ database: false }), data: { engagement: "off" } });
+  await shop.tick(1000);
+  shop.network.held = true;
+  for (let n = 0; n < 20; n++) shop.api.track("click", { n });
+  shop.network.open[0](told("pending"));
+  await shop.tick(0);
+  shop.network.open[1](answer({ status: 400 }));
+  await shop.tick(0);
+  shop.api.track("click", {});
+  shop.api.flush();
+  await shop.tick(60000);
+  assert.equal(shop.posts.length, 3);
 });

@@ -102,7 +102,7 @@ export function page({
   const document = {
     currentScript: { dataset: { apiUrl: "/api/ml/track/", ...data } },
     readyState: "complete",
-    visibilityState: "visible",
+    hidden: false,
     focused: true,
     hasFocus: () => document.focused,
     referrer: "https://search.example/",
@@ -192,7 +192,7 @@ export function page({
           return answer(next);
         };
         if (!network.held) return Promise.resolve(come());
-        return new Promise((done) => network.open.push(() => done(come())));
+        return new Promise((done) => network.open.push((given) => done(given ?? come())));
       }),
     ...more,
   };
@@ -211,7 +211,7 @@ export function page({
     emit: (name, event = {}) => (listeners[name] ?? []).forEach((work) => work({ type: name, ...event })),
     /** The page loses or gets the visitor's eyes. */
     show(visible) {
-      document.visibilityState = visible ? "visible" : "hidden";
+      document.hidden = !visible;
       this.emit("visibilitychange");
     },
     /** Elements come into view so far. */

@@ -253,3 +253,41 @@ test("a database that fails costs nothing while the page lives", async () => {
   await shop.tick(5001);
   assert.deepEqual(shop.types(), ["page_view"]);
 });
+
+test("a lock or a transaction that is refused once holds nothing up", async () => {
+  const within = browser();
+  const asked = within.locks.request;
+  within.locks.request = () => Promise.reject(new Error("no"));
+  const shop = page({ within, data: quiet });
+  await shop.tick(1000);
+  within.locks.request = asked;
+  shop.network.offline = true;
+  shop.api.track("kept", {});
+  shop.emit("pagehide");
+  await shop.tick(1000);
+  shop.network.offline = false;
+  shop.show(true);
+  await shop.tick(20000);
+  assert.deepEqual(await shop.queued(), []);
+
+  const broken = browser();
+  const real = broken.indexedDB.open.bind(broken.indexedDB);
+  let fails = false;
+  broken.indexedDB.open = (...given) => {
+    const request = real(...given);
+    request.addEventListener("success", () => {
+      const begin = request.result.transaction.bind(request.result);
+      request.result.transaction = (...names) => {
+        if (fails) throw new Error("gone");
+        return begin(...names);
+      };
+    });
+    return request;
+  };
+  const other = page({ within: broken, data: quiet });
+  await other.tick(500);
+  fails = true;
+  other.show(true); // which looks into the queue
+  await other.tick(1000);
+  assert.equal(broken.locks.held.size, 0, "other tabs may send");
+});

@@ -249,3 +249,34 @@ test("the meta element of a user is not read", async () => {
   assert.ok(!asked.some((selector) => selector.includes("user-id")));
   assert.ok(shop.events().every((event) => !("user_id" in event)));
 });
+
+test("an address that changes before the page was viewed is the page's own", async () => {
+  for (const later of ["DOMContentLoaded", "prerenderingchange"]) {
+    const shop = page();
+    await shop.tick(1000);
+    shop.window.BunoraaML = undefined;
+    shop.document.currentScript = { dataset: { apiUrl: "/early/", engagement: "off" } };
+    shop.window.history = { pushState: shop.window.history.pushState, replaceState: shop.window.history.replaceState };
+    if (later === "DOMContentLoaded") shop.document.readyState = "loading";
+    else shop.document.prerendering = true;
+    const before = shop.listeners[later]?.length ?? 0;
+    vm.runInContext(code, shop.window);
+    shop.window.history.replaceState(null, "", "/p/1/clean/");
+    await shop.tick(0);
+    shop.document.readyState = "complete";
+    shop.listeners[later].slice(before).forEach((work) => work({}));
+    await shop.tick(1000);
+    const views = shop.posts.filter((post) => post.url === "/early/").flatMap((post) => post.body.events);
+    assert.deepEqual(views.map((event) => [event.event_type, event.page_url]), [["page_view", "/p/1/clean/"]], later);
+  }
+});
+
+test("a page that is left right after its address changed and comes back is viewed once", async () => {
+  const shop = page({ data: { engagement: "off" } });
+  await shop.tick(1000);
+  shop.window.history.pushState(null, "", "/p/2/");
+  shop.emit("pagehide");
+  shop.emit("pageshow", { persisted: true });
+  await shop.tick(1000);
+  assert.deepEqual(shop.of("page_view").map((event) => event.page_url), ["/p/1/?x=1", "/p/2/"]);
+});

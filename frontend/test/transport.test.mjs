@@ -193,3 +193,101 @@ test("memory is bounded", async () => {
   assert.ok(shop.events().length <= 200);
   assert.equal(shop.events()[0].event_type, "page_view", "the oldest are kept: they explain the others");
 });
+
+test("of two refusals with different waits the longer one holds, and one timer ends it", async () => {
+  for (const order of [["60", "5"], ["5", "60"]]) {
+    const shop = await opened({ within: nowhere(), random: 0, data: { engagement: "off" } });
+    shop.network.held = true;
+    for (let n = 0; n < 20; n++) shop.api.track("click", { n });
+    assert.equal(shop.posts.length, 3);
+    shop.network.held = false;
+    order.forEach((retry, at) => shop.network.open[at](answer({ status: 429, retry })));
+    await shop.tick(59999);
+    assert.equal(shop.posts.length, 3, `${order}`);
+    await shop.tick(2);
+    assert.equal(shop.events().length, 1 + 20 + 20, `${order}`);
+  }
+});
+
+test("an answer that came after a refusal does not end what the server asked for", async () => {
+  const shop = await opened({ within: nowhere(), random: 0, data: { engagement: "off" } });
+  shop.network.held = true;
+  for (let n = 0; n < 20; n++) shop.api.track("click", { n });
+  shop.network.open[0](answer({ status: 429, retry: "60" }));
+  await shop.tick(0);
+  shop.network.open[1]();
+  await shop.tick(0);
+  shop.api.trackPurchase({ order_id: "1" });
+  await shop.tick(50000);
+  assert.equal(shop.posts.length, 3);
+});
+
+test("the second half of a batch that was too large waits where the first was told to", async () => {
+  const shop = await opened({ within: nowhere(), random: 0, data: { engagement: "off" }, answers: [200, 413, { status: 429, retry: "60" }] });
+  for (let n = 0; n < 10; n++) shop.api.track("large", { n });
+  await shop.tick(59000);
+  assert.deepEqual(shop.posts.map((post) => post.body.events.length), [1, 10, 5]);
+  await shop.tick(1002);
+  assert.deepEqual(shop.of("custom").slice(15).map((event) => event.data.n).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "then all of them come");
+});
+
+test("both halves of a batch leave at once with a page that is left", async () => {
+  const shop = await opened({ within: nowhere(), data: { engagement: "off" } });
+  shop.network.held = true;
+  for (let n = 0; n < 9; n++) shop.api.track("heavy", { n, text: "x".repeat(12000) });
+  shop.emit("pagehide");
+  const left = [...shop.posts.slice(1), ...shop.beacons.map((events) => ({ body: events }))];
+  assert.equal(left.flatMap((post) => post.body.events).length, 9, "before any answer");
+});
+
+test("a queue that is being sent when the page is left is sent further when it comes back", async () => {
+  const within = browser();
+  const leaveBehind = async (count) => {
+    const gone = page({ within, data: { engagement: "off" } });
+    await gone.tick(1000);
+    gone.network.offline = true;
+    for (let n = 0; n < count; n++) gone.api.track("left", { n, text: "x".repeat(10000) });
+    gone.emit("pagehide");
+    await gone.tick(0);
+  };
+  await leaveBehind(2);
+  const shop = page({ within, data: { engagement: "off" } });
+  shop.network.held = true;
+  for (let n = 0; n < 9; n++) shop.api.track("heavy", { n, text: "x".repeat(5500) });
+  await shop.tick(0);
+  assert.deepEqual(shop.posts.map((post) => post.body.events.length), [10, 2], "its own, and the queue's");
+  shop.emit("pagehide");
+  // There is no room for its halves any more: the browser is asked to take them.
+  shop.network.open[1](answer({ status: 413 }));
+  await shop.tick(0);
+  assert.equal(shop.beacons.length, 2);
+  shop.network.held = false;
+  shop.network.open[0]();
+  await shop.tick(0);
+  await leaveBehind(3);
+  shop.show(true);
+  for (let step = 0; step < 4; step++) await shop.tick(6000);
+  assert.ok(shop.of("custom").filter((event) => event.data.action === "left").length > 2, "the later ones too");
+});
+
+test("a refusal that is not the endpoint's own is another's, and tried again; too large is too large", async () => {
+  for (const [status, body, posts] of [[403, "<html>", 2], [404, '{"detail": "no"}', 2], [404, '{"status": "error"}', 1], [413, "<html>", 1]]) {
+    const shop = await opened({ within: nowhere() });
+    const other = { ...answer({ status }), json: async () => JSON.parse(body) };
+    shop.network.held = true;
+    shop.api.track("click", {});
+    shop.api.flush();
+    shop.network.open[0](other);
+    await shop.tick(0);
+    shop.network.held = false;
+    await shop.tick(20000);
+    assert.equal(shop.posts.length - 1, posts, `${status} ${body}`);
+  }
+});
+
+test("a `fetch` that answers nothing is no answer", async () => {
+  const shop = await opened({ within: nowhere(), fetch: () => Promise.resolve(undefined) });
+  shop.window.fetch = (_url, { body }) => (shop.posts.push({ body: JSON.parse(body) }), Promise.resolve(answer()));
+  await shop.tick(10001);
+  assert.deepEqual(shop.types(), ["page_view"]);
+});

@@ -64,8 +64,8 @@ export interface WireEvent {
   data: Data;
 }
 
-/** Records an event of the page that is open; `now`: it does not wait for others. Returns its id. */
-export type Recorder = (type: EventType, data: Data, now?: boolean) => string;
+/** Records an event of the page that is open. Returns its id. */
+export type Recorder = (type: EventType, data?: Data) => string;
 
 export interface Product extends Data {
   product_id: string | number;
