@@ -120,7 +120,7 @@ def _forget(shop: Shop, persons: list[dict[str, Any]], kills: int, rng: random.R
             process = shop.start("django", *options)
             # From the first import to the last search, wherever that is on this machine.
             try:
-                process.wait(rng.uniform(0.5, 1.2) * (max(seconds) if seconds else 3.0))
+                process.wait(rng.uniform(0.3, 1.1) * (min(seconds) if seconds else 3.0))
             except subprocess.TimeoutExpired:
                 process.kill()
                 killed += 1

@@ -77,6 +77,12 @@ def _is(line: bytes, mine: Callable[[Letter], bool], torn: Callable[[bytes], boo
     return mine(letter)
 
 
+def _state(path: Path) -> tuple[int, int, int]:
+    """Differs once the file is added to or replaced."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class DeadLetters:
     """Segments of letters in a folder, the newest last."""
 
@@ -271,10 +277,19 @@ class DeadLetters:
     def erase(self, mine: Callable[[Letter], bool], torn: Callable[[bytes], bool], *, dry_run: bool = False) -> int:
         """Remove letters and half lines for which `mine` and `torn` say so; returns how many. The others stay."""
         found = 0
+        # Looked at first without the lock, for which every page that is sent nonsense would wait.
+        others = {}
+        for path in self._segments():
+            with suppress(FileNotFoundError):
+                state = _state(path)
+                if not any(_is(line, mine, torn) for line in path.read_bytes().splitlines(keepends=True)):
+                    others[path] = state
         with self._locked("replay.lock"), self._locked("lock"):
             for path in self._folder.glob("*.partial") if not dry_run else ():
                 path.unlink()  # of a killed replay; nobody else is at work now
             for path in self._segments():
+                if others.get(path) == _state(path):
+                    continue
                 lines = path.read_bytes().splitlines(keepends=True)
                 kept = [line for line in lines if not _is(line, mine, torn)]
                 found += len(lines) - len(kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -36,19 +37,30 @@ def holds(payload: bytes, traces: Traces) -> bool:
     return any(needle in text for needle in _needles(traces))
 
 
-def _needles(traces: Traces) -> Iterator[str]:
+@lru_cache(maxsize=4)
+def _needles(traces: Traces) -> tuple[str, ...]:
     shared = {span.visitor for span in traces.spans}
-    yield from (name.lower() for name in traces.users | traces.visitors | shared if len(name) >= _LONG)
-    yield from traces.emails
+    long = (name.lower() for name in traces.users | traces.visitors | shared if len(name) >= _LONG)
+    return (*long, *traces.emails)
+
+
+@lru_cache(maxsize=4)
+def _names(traces: Traces) -> tuple[frozenset[str], tuple[str, ...]]:
+    names = traces.users | traces.visitors
+    return names, tuple(name.lower() for name in names)
 
 
 def letter_of(letter: Letter, traces: Traces) -> bool:
     """Whether a letter is the person's, or about the person."""
     if letter.context.get("user_id") in traces.users or letter.context.get("anonymous_id") in traces.visitors:
         return True
-    if holds(letter.raw, traces) or holds(f"{letter.path} {letter.detail}".encode(), traces):
+    text = f"{letter.raw.decode('utf-8', 'replace')} {letter.path} {letter.detail}".lower()
+    if any(needle in text for needle in _needles(traces)):
         return True
-    names = traces.users | traces.visitors
+    names, lower = _names(traces)
+    # Most letters are somebody else's: read only where a name occurs at all, or may be written in escapes.
+    if not any(name in text for name in lower) and "\\" not in text and not letter.binary:
+        return False
     found = _value(letter.raw)
     if letter.kind == "row":
         return any(value in names for _, value in _leaves(found))
