@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ _NAMES_A_USER = re.compile(
 )
 _TOKEN = re.compile(rf"[0-9a-z][0-9a-z_.:-]{{{_LONG - 1},}}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s\"'<>()@:,;]+@[^\s\"'<>()@:,;]+")
+_BETWEEN = re.compile(r"[\s\"'<>():,;]+")
 _json = msgspec.json.Decoder().decode
 _msgpack = msgspec.msgpack.Decoder().decode
 
@@ -85,8 +86,17 @@ def names_in(letter: Letter | bytes) -> set[str]:
                 names.add(value)
     for text in texts:
         names |= {*_TOKEN.findall(text), *_UUID.findall(text)}
-        names |= {f"guest:{key}" for address in _ADDRESS.findall(text) for key in guest_keys(address)}
+        names |= {f"guest:{key}" for address in _addresses(text) for key in guest_keys(address)}
     return names | {name.lower() for name in names}
+
+
+def _addresses(text: str) -> Iterator[str]:
+    """What may be e-mail addresses. An expression for all of one takes the square of the time over long words."""
+    if "@" not in text:
+        return
+    for word in _BETWEEN.split(text):
+        parts = word.split("@")
+        yield from (f"{mailbox}@{domain}" for mailbox, domain in pairwise(parts) if mailbox and domain)
 
 
 def _value(raw: bytes) -> Any:
