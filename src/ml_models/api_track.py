@@ -25,7 +25,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ml_models.core.errors import InvalidEvent, SpoolError
 from ml_models.data_collection import collector, counters, privacy, wire
 from ml_models.data_collection.client import Client, network_of
-from ml_models.data_collection.identity import SeenCookie, decide, seen_cookie, set_cookie
+from ml_models.data_collection.identity import SeenCookie, decide, release_session, seen_cookie, set_cookie
 from ml_models.data_collection.limits import limits
 from ml_models.data_collection.recent import recent
 from ml_models.settings import ApiSettings, get_settings
@@ -133,6 +133,7 @@ def track(request: HttpRequest) -> HttpResponse:
         response["Allow"] = "POST"
     else:
         response = _accept(request, settings.api)
+        release_session(request)
     response["Cache-Control"] = "no-store"
     if foreign:
         response["Access-Control-Allow-Origin"] = foreign

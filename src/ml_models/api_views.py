@@ -20,7 +20,7 @@ from ml_models.api_track import track
 from ml_models.core.errors import InvalidQuery, MLError
 from ml_models.core.ids import MAX_ID
 from ml_models.core.query import Query
-from ml_models.data_collection.identity import visitor_of
+from ml_models.data_collection.identity import release_session, visitor_of
 from ml_models.services import recommend
 from ml_models.serving.answer import Answer
 from ml_models.settings import get_settings
@@ -52,7 +52,9 @@ def recommendations(request: HttpRequest) -> HttpResponse:
             response = _error(405, "Recommendations are read with GET.")
             response.headers["Allow"] = "GET, HEAD"
             return response
-        answer = recommend(_query(request))
+        query = _query(request)
+        release_session(request)
+        answer = recommend(query)
     except InvalidQuery as error:
         return _error(400, str(error))
     except (MLError, DatabaseError):

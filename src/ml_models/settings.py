@@ -35,6 +35,7 @@ __all__ = [
     "read",
     "reset",
     "secret_keys",
+    "session_cookie",
 ]
 
 _PATH = Matching(r"/.*", "a path that starts with /")
@@ -367,6 +368,11 @@ _languages: tuple[object, frozenset[str]] = (None, frozenset())
 def secret_keys() -> tuple[str | bytes, ...]:
     """`SECRET_KEY`, then `SECRET_KEY_FALLBACKS`."""
     return (host.SECRET_KEY, *host.SECRET_KEY_FALLBACKS)
+
+
+def session_cookie() -> str:
+    """Name of the cookie of the shop's sessions."""
+    return str(host.SESSION_COOKIE_NAME)
 
 
 def foreign_names() -> dict[str, str]:

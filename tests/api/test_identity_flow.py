@@ -160,3 +160,39 @@ def test_a_forged_cookie_gets_a_new_visitor(client, send, recorded, users):
     (event,) = recorded.events
     assert event.user_id is None
     assert cookie_of(client).anonymous_id == event.anonymous_id
+
+
+@pytest.mark.parametrize("path", ["/api/ml/track/", "/api/ml/recommendations/"])
+def test_an_answer_that_was_asked_for_before_the_login_does_not_undo_it(users, path, recorded):
+    client, late = Client(), Client()
+    session = client.session
+    session["cart"] = {"7": 1}
+    session.save()
+    late.cookies = client.cookies.copy()  # under way while the login gives the session a new key
+    login(client, users[0])
+    assert late.cookies["sessionid"].value != client.cookies["sessionid"].value
+    if path.endswith("track/"):
+        answer = late.post(path, json.dumps({"events": [VIEW]}), content_type="application/json")
+    else:
+        answer = late.get(path)
+    assert "sessionid" not in answer.cookies
+
+
+def test_where_every_request_saves_its_session_ours_overwrites_none(client, send, settings, users, monkeypatch):
+    from ml_models import api_track
+
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    login(client, users[0])
+    send(VIEW)
+    accept = api_track._accept
+
+    def slow(request, api):
+        answer = accept(request, api)
+        session = client.session  # meanwhile another request puts something into the cart
+        session["cart"] = {"7": 1}
+        session.save()
+        return answer
+
+    monkeypatch.setattr(api_track, "_accept", slow)
+    send(VIEW)
+    assert client.session["cart"] == {"7": 1}

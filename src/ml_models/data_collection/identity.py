@@ -46,7 +46,7 @@ from ml_models.core.ids import uuid7, uuid7_from
 from ml_models.data_collection import counters
 from ml_models.data_collection.client import address_of
 from ml_models.data_collection.privacy import consent_of, may_record
-from ml_models.settings import get_settings, secret_keys
+from ml_models.settings import get_settings, secret_keys, session_cookie
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -56,6 +56,7 @@ __all__ = [
     "Identity",
     "decide",
     "read_cookie",
+    "release_session",
     "seen_cookie",
     "set_cookie",
     "sign",
@@ -213,6 +214,23 @@ def set_cookie(request: HttpRequest, response: HttpResponse, identity: Identity)
 
 
 # -- session and cookie together --------------------------------------------------------------------
+
+
+def release_session(request: HttpRequest) -> None:
+    """Leave the session as it was found: an answer of ours neither ends nor overwrites it.
+
+    The tracker sends while a page is left, so often beside the request that logs the visitor in. That gives the session
+    a new key; asked for by the old one it is gone, and Django would take the cookie away, which by then is the new one:
+    the visitor would be logged out, and the cart with him. Where a shop saves every session with every request, what
+    was read here would be written over what the other request has put into it: it is read anew.
+    """
+    session = getattr(request, "session", None)
+    if session is None or getattr(session, "modified", True):
+        return
+    if session.is_empty():
+        request.COOKIES.pop(session_cookie(), None)
+    else:
+        session.__dict__.pop("_session_cache", None)
 
 
 def _session_user(request: HttpRequest) -> object:
