@@ -150,6 +150,15 @@ def test_the_page_after_a_login_that_still_had_the_guests_cookie():
     assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id=None)) == "ab"
 
 
+def test_the_page_before_a_logout_whose_events_came_after_it():
+    page = lost("a", "middleware", anonymous_id="A", user_id="5")
+    assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id=None)) == "b"
+    # A guest on the same network has pages of his own.
+    own = lost("c", "middleware", 0.1, anonymous_id="B", user_id=None)
+    assert kept(page, own, lost("b", "js", 0.4, anonymous_id="B", user_id=None)) == "ab"
+    assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id="6")) == "ab"
+
+
 def test_a_product_view_is_found_by_its_product():
     rows = [
         view("a", "server", page_url="/api/quick-look/", page_view_id="1"),

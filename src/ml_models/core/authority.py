@@ -157,6 +157,8 @@ def _match(rows: pl.DataFrame, ahead: int) -> list[tuple[int, int]]:
         ("_network", ~pl.col("_server") | pl.col("_visitor").is_null()),
         # Or right after a login: the page still had the guest's cookie, the tracker's answer brought the user's.
         ("_network", pl.when("_server").then(pl.col("_user").is_null()).otherwise(pl.col("_user").is_not_null())),
+        # Or right before a logout: what the page said as it was left came when the session had ended already.
+        ("_network", pl.when("_server").then(pl.col("_user").is_not_null()).otherwise(pl.col("_user").is_null())),
     ):
         left = rows.filter(pl.col(column).is_not_null(), more)
         found = _in_turn(
