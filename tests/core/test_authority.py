@@ -159,6 +159,13 @@ def test_the_page_before_a_logout_whose_events_came_after_it():
     assert kept(page, lost("b", "js", 0.4, anonymous_id="B", user_id="6")) == "ab"
 
 
+def test_a_page_opened_again_soon_after_a_logout_is_two_views():
+    user = {"anonymous_id": "A", "user_id": "5"}
+    before = [lost("a", "middleware", 0, **user), lost("b", "js", 0.2, anonymous_id="B", user_id=None)]
+    after = [lost("c", "middleware", 7, anonymous_id="B", user_id="5"), lost("d", "js", 7.2, **user)]
+    assert kept(*before, *after) == "bd"
+
+
 def test_a_product_view_is_found_by_its_product():
     rows = [
         view("a", "server", page_url="/api/quick-look/", page_view_id="1"),

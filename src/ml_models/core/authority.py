@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -52,6 +53,8 @@ _COPIES = ("middleware", "server")
 _SECOND = 1_000_000
 _LOADING = 10 * _SECOND
 """How long after the server's row the tracker's may come: a page loads, a form is sent; microseconds."""
+_NEAR = 2 * _SECOND
+"""Pairs this near are made first, by whichever rule: a page that is opened twice is two pairs; microseconds."""
 _CLOCKS = 1 * _SECOND
 """How far before the server's row the tracker's may seem to lie, by clocks that differ; microseconds."""
 
@@ -150,7 +153,7 @@ def _match(rows: pl.DataFrame, ahead: int) -> list[tuple[int, int]]:
     import polars as pl
 
     pairs: list[tuple[int, int]] = []
-    for column, more in (
+    stages = (
         ("_visitor", pl.lit(True)),
         ("_user", pl.lit(True)),
         # The server met the visitor before the first answer of the track endpoint, or right after a logout.
@@ -159,13 +162,15 @@ def _match(rows: pl.DataFrame, ahead: int) -> list[tuple[int, int]]:
         ("_network", pl.when("_server").then(pl.col("_user").is_null()).otherwise(pl.col("_user").is_not_null())),
         # Or right before a logout: what the page said as it was left came when the session had ended already.
         ("_network", pl.when("_server").then(pl.col("_user").is_not_null()).otherwise(pl.col("_user").is_null())),
-    ):
+    )
+    for loading, (column, more) in product((_NEAR, _LOADING), stages):
         left = rows.filter(pl.col(column).is_not_null(), more)
         found = _in_turn(
             left.sort("_about", column, "_time", "_server")
             .select("_id", "_server", "_time", "_quantity", pl.struct("_about", column).rle_id())
             .rows(),
-            ahead,
+            min(ahead, loading),
+            loading,
         )
         pairs += found
         if found:
@@ -174,7 +179,7 @@ def _match(rows: pl.DataFrame, ahead: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _in_turn(rows: Sequence[tuple[Any, ...]], ahead: int) -> list[tuple[int, int]]:
+def _in_turn(rows: Sequence[tuple[Any, ...]], ahead: int, loading: int) -> list[tuple[int, int]]:
     """Each row with the oldest of the other side that is near enough, within its group; rows lie in time order."""
     pairs: list[tuple[int, int]] = []
     waiting: tuple[deque[Any], deque[Any]] = (deque(), deque())
@@ -183,7 +188,7 @@ def _in_turn(rows: Sequence[tuple[Any, ...]], ahead: int) -> list[tuple[int, int
         if group != last:
             waiting = (deque(), deque())
             last = group
-        others, reach = waiting[not by_server], ahead if by_server else _LOADING
+        others, reach = waiting[not by_server], ahead if by_server else loading
         while others and time - others[0][1] > reach:
             others.popleft()
         for place, (other, _, number) in enumerate(others):
