@@ -82,3 +82,13 @@ def test_a_shared_device_is_looked_for_too():
 def test_half_a_line_is_searched_by_its_bytes():
     assert holds(f'{{"at":"2025-01-01","payload":"{DEVICE}'.encode(), TRACES)
     assert not holds(b'{"at":"2025-01-01","payload":"{\\"user_id\\": 7', TRACES)
+
+
+def test_every_address_in_a_text_names_a_guest():
+    from ml_models.adapters.catalogue.values import guest_keys
+    from ml_models.data_collection.letters import names_in
+
+    found = names_in(b'"<ada@x.example>", bob@y.example;eve@z.example @nobody nowhere@ ' + b"y" * 200_000)
+    named = {f"guest:{key}" for one in ("ada@x.example", "bob@y.example", "eve@z.example") for key in guest_keys(one)}
+    assert named
+    assert {name for name in found if name.startswith("guest:")} == named
